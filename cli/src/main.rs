@@ -1,0 +1,2 @@
+//! The binary `portolan`.
+fn main() {}

@@ -1,0 +1,167 @@
+//! WasmFilter (portolan.dev/v1alpha1): a user's filter, run inside the request path.
+
+use crate::{
+    Condition, Duration, PORTOLAN_GROUP,
+    resource::{constcat, resource},
+};
+use serde::{Deserialize, Serialize};
+
+resource!(
+    /// A Wasm module that sees requests and responses; named by `filters[].extensionRef` of HTTPRoute and GRPCRoute.
+    WasmFilter, "wasmfilters", PORTOLAN_GROUP, "v1alpha1", NamespaceResourceScope, WasmFilterSpec, WasmFilterStatus
+);
+
+/// What is run, how, and what it may do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WasmFilterSpec {
+    /// Where the module comes from.
+    pub module: WasmModule,
+    /// Configuration, any JSON; a string is handed over as it is, anything else as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<serde_json::Value>,
+    /// Or configuration from an object of the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_from: Option<ConfigSource>,
+    /// What happens when the filter cannot run; Closed unless it is given.
+    #[serde(default)]
+    pub failure_mode: FailureMode,
+    /// What the filter may use.
+    #[serde(default)]
+    pub limits: WasmLimits,
+    /// Services that it may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<WasmService>,
+}
+
+/// Where a module comes from: exactly one of the sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WasmModule {
+    /// A path, relative to the manifest's file; for `portolan dev` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A key (`binaryData`) of a ConfigMap in the filter's namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<KeySelector>,
+    /// An https URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// An OCI artifact, `registry/repository@sha256:…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oci: Option<String>,
+    /// SHA-256 of the module in hex; another digest is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// One key of an object in the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeySelector {
+    /// Name of the object.
+    pub name: String,
+    /// The key.
+    pub key: String,
+}
+
+/// Where configuration comes from: exactly one of the sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConfigSource {
+    /// A key of a ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<KeySelector>,
+    /// A key of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<KeySelector>,
+}
+
+/// What happens to requests when a filter cannot run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FailureMode {
+    /// They are answered with 503.
+    #[default]
+    Closed,
+    /// They go on without this filter (and no other).
+    Open,
+}
+
+/// What a filter may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WasmLimits {
+    /// CPU time of one call into the module; 10ms unless it is given.
+    pub time_per_call: Duration,
+    /// Linear memory of one instance in bytes, written as a Kubernetes quantity; 64Mi unless it is given.
+    #[serde(with = "quantity")]
+    pub memory: u64,
+    /// Instances per worker; 1 unless it is given.
+    pub instances: u16,
+}
+
+impl Default for WasmLimits {
+    fn default() -> Self {
+        Self { time_per_call: Duration(std::time::Duration::from_millis(10)), memory: 64 << 20, instances: 1 }
+    }
+}
+
+/// A Service that a filter may call, by the name that it uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WasmService {
+    /// The name by which the filter calls it (Proxy-Wasm's "upstream").
+    pub name: String,
+    /// The Service.
+    pub service: WasmServiceReference,
+}
+
+/// A port of a Service; of another namespace only with a ReferenceGrant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WasmServiceReference {
+    /// Name of the Service.
+    pub name: String,
+    /// Namespace; the filter's unless it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Port of the Service.
+    pub port: u16,
+}
+
+/// Observed state of a WasmFilter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WasmFilterStatus {
+    /// Accepted, ResolvedRefs, Programmed.
+    pub conditions: Vec<Condition>,
+}
+
+/// Sizes as Kubernetes quantities: plain bytes, or with Ki, Mi, Gi, k, M, G.
+mod quantity {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    const UNITS: [(&str, u64); 6] = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000), ("G", 1_000_000_000)];
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Quantity {
+        Number(u64),
+        Text(String),
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = match Quantity::deserialize(deserializer)? {
+            Quantity::Number(bytes) => return Ok(bytes),
+            Quantity::Text(text) => text,
+        };
+        let unit = UNITS.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
+        let (digits, factor) = unit.unwrap_or((&text, 1));
+        let parsed = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+        parsed.ok_or_else(|| D::Error::custom(format!("{text:?} is no size: give bytes, or a number with Ki, Mi, Gi, k, M or G")))
+    }
+
+    pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        match UNITS[..3].iter().rev().find(|(_, factor)| *bytes > 0 && bytes % factor == 0) {
+            Some((suffix, factor)) => serializer.collect_str(&format_args!("{}{suffix}", bytes / factor)),
+            None => serializer.collect_str(bytes),
+        }
+    }
+}
