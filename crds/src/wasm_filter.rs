@@ -159,7 +159,7 @@ mod quantity {
     }
 
     pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        match UNITS[..3].iter().rev().find(|(_, factor)| *bytes > 0 && bytes % factor == 0) {
+        match UNITS[..3].iter().rev().find(|(_, factor)| *bytes > 0 && bytes.is_multiple_of(*factor)) {
             Some((suffix, factor)) => serializer.collect_str(&format_args!("{}{suffix}", bytes / factor)),
             None => serializer.collect_str(bytes),
         }
