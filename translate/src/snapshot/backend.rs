@@ -31,8 +31,10 @@ pub enum BackendProtocol {
     Http2,
     /// HTTP/1.1 with WebSocket (`kubernetes.io/ws`, `kubernetes.io/wss`).
     WebSocket,
-    /// Bytes.
+    /// Bytes as they come, never in TLS of ours.
     Tcp,
+    /// Bytes, put into TLS where a BackendTLSPolicy asks for it (TLSRoute, Terminate).
+    Tls,
     /// Datagrams.
     Udp,
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// to less specific hosts, since precedence decides among the rules that match and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
-    hosts: HostMap<HostRoutes>,
+    hosts: HostMap<Arc<HostRoutes>>,
 }
 
 /// One match of one rule.
@@ -28,8 +28,8 @@ pub struct Candidate {
 
 /// The matches of one host name in order of precedence, with an index of their paths.
 #[derive(Clone, Debug, Default)]
-struct HostRoutes {
-    candidates: Box<[Candidate]>,
+pub(crate) struct HostRoutes {
+    candidates: Box<[Arc<Candidate>]>,
     exact: HashMap<Arc<str>, Ranks>,
     prefix: HashMap<Arc<str>, Ranks>,
     /// Elements of the longest prefix: deeper paths need not be looked up.
@@ -56,7 +56,13 @@ pub struct Considered<'a> {
 impl RouteTable {
     /// A table from candidates by host name, each list in order of precedence already.
     pub fn new(hosts: HostMap<Vec<Candidate>>) -> Self {
-        Self { hosts: hosts.map(HostRoutes::new) }
+        let shared = |list: Vec<Candidate>| list.into_iter().map(Arc::new).collect();
+        Self { hosts: hosts.map(|list| Arc::new(HostRoutes::new(shared(list)))) }
+    }
+
+    /// A table of host names that were compiled before.
+    pub(crate) fn from_hosts(hosts: HostMap<Arc<HostRoutes>>) -> Self {
+        Self { hosts }
     }
 
     /// The candidate of highest precedence whose conditions hold.
@@ -66,10 +72,10 @@ impl RouteTable {
 
     /// Every candidate of every host name that fits, in order of precedence, with what did not hold.
     pub fn explain<'a>(&'a self, request: &RequestView<'_>) -> Vec<Considered<'a>> {
-        let fitting: Vec<*const HostRoutes> = self.hosts.matching(request.host).map(std::ptr::from_ref).collect();
+        let fitting: Vec<*const HostRoutes> = self.hosts.matching(request.host).map(Arc::as_ptr).collect();
         let mut considered = Vec::new();
         for wanted in fitting {
-            let found = self.hosts.iter().find(|(_, routes)| std::ptr::eq(*routes, wanted));
+            let found = self.hosts.iter().find(|(_, routes)| Arc::as_ptr(routes) == wanted);
             let Some((hostname, routes)) = found else { continue };
             considered.extend(routes.candidates.iter().map(|candidate| Considered {
                 hostname: hostname.clone(),
@@ -82,14 +88,17 @@ impl RouteTable {
 
     /// All candidates: by host name, then in order of precedence.
     pub fn iter(&self) -> impl Iterator<Item = (Option<super::Hostname>, &Candidate)> {
-        self.hosts.iter().flat_map(|(name, routes)| routes.candidates.iter().map(move |one| (name.clone(), one)))
+        self.hosts
+            .iter()
+            .flat_map(|(name, routes)| routes.candidates.iter().map(move |one| (name.clone(), one.as_ref())))
     }
 }
 
 // === impl HostRoutes ===
 
 impl HostRoutes {
-    fn new(candidates: Vec<Candidate>) -> Self {
+    /// Indexes candidates that are in order of precedence.
+    pub(crate) fn new(candidates: Vec<Arc<Candidate>>) -> Self {
         let mut routes = Self::default();
         let (mut patterns, mut pattern_ranks) = (Vec::new(), Vec::new());
         for (rank, candidate) in (0..).zip(&candidates) {
@@ -131,7 +140,7 @@ impl HostRoutes {
                 None => break,
             }
         }
-        self.candidates.get(best as usize)
+        self.candidates.get(best as usize).map(Arc::as_ref)
     }
 
     /// Takes the first of `ranks` whose conditions beside the path hold, if it is better than the best so far.
