@@ -50,7 +50,7 @@ pub struct BackendTLSPolicyValidation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ca_certificate_refs: Vec<LocalObjectReference>,
     /// Or well-known roots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "wellKnownCACertificates", default, skip_serializing_if = "Option::is_none")]
     pub well_known_ca_certificates: Option<String>,
     /// SNI that is sent; the certificate's name too, unless `subjectAltNames` are given.
     pub hostname: String,

@@ -1,6 +1,6 @@
 //! Types that several kinds share: references, parent status, session persistence.
 
-use crate::{Condition, Duration, GATEWAY_GROUP, LabelSelector};
+use crate::{Condition, Duration, GATEWAY_GROUP, LabelSelector, saturating};
 use serde::{Deserialize, Serialize};
 
 /// A route's reference to a Gateway, a ListenerSet or a Service that it wants to attach to.
@@ -252,8 +252,9 @@ pub enum CookieLifetimeType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fraction {
     /// Numerator.
+    #[serde(deserialize_with = "saturating::number")]
     pub numerator: u32,
     /// Denominator; 100 unless it is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "saturating::option", skip_serializing_if = "Option::is_none")]
     pub denominator: Option<u32>,
 }

@@ -45,7 +45,8 @@ impl fmt::Display for Duration {
         if total == 0 {
             return f.write_str("0s");
         }
-        let parts = [(total / 3_600_000, "h"), (total / 60_000 % 60, "m"), (total / 1000 % 60, "s"), (total % 1000, "ms")];
+        let parts =
+            [(total / 3_600_000, "h"), (total / 60_000 % 60, "m"), (total / 1000 % 60, "s"), (total % 1000, "ms")];
         parts.iter().filter(|(n, _)| *n > 0).try_for_each(|(n, unit)| write!(f, "{n}{unit}"))
     }
 }
@@ -69,7 +70,14 @@ mod tests {
 
     #[test]
     fn durations_of_gep_2257_are_read() {
-        for (text, millis) in [("1h", 3_600_000), ("1h30m", 5_400_000), ("500ms", 500), ("0s", 0), ("2s7ms", 2007), ("99999s", 99_999_000)] {
+        for (text, millis) in [
+            ("1h", 3_600_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("0s", 0),
+            ("2s7ms", 2007),
+            ("99999s", 99_999_000),
+        ] {
             assert_eq!(text.parse::<Duration>().unwrap().0, time::Duration::from_millis(millis), "{text}");
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::{
     Condition, GATEWAY_GROUP,
-    common::{FromNamespaces, GatewayDefaultScope, NamespaceChoice, ObjectReference, RouteGroupKind, SecretObjectReference},
+    common::{
+        FromNamespaces, GatewayDefaultScope, NamespaceChoice, ObjectReference, RouteGroupKind, SecretObjectReference,
+    },
     resource::{constcat, resource},
 };
 use serde::{Deserialize, Serialize};

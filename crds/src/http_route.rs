@@ -3,10 +3,11 @@
 use crate::{
     Duration, GATEWAY_GROUP,
     common::{
-        BackendObjectReference, BackendRef, Fraction, GatewayDefaultScope, LocalObjectReference, ParentReference, RouteStatus,
-        SessionPersistence,
+        BackendObjectReference, BackendRef, Fraction, GatewayDefaultScope, LocalObjectReference, ParentReference,
+        RouteStatus, SessionPersistence,
     },
     resource::{constcat, resource},
+    saturating,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +81,7 @@ pub struct HTTPRouteRetry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<u16>,
     /// Number of tries after the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "saturating::option", skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// Least time between tries.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,7 +324,7 @@ pub struct HTTPCORSFilter {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expose_headers: Vec<String>,
     /// Seconds for which a preflight's answer holds; 5 unless it is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "saturating::option", skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u32>,
 }
 
@@ -385,7 +386,8 @@ pub struct HTTPAuthConfig {
 #[serde(rename_all = "camelCase", default)]
 pub struct ForwardBodyConfig {
     /// At most so many bytes of it; 0 sends none.
-    pub max_size: u16,
+    #[serde(deserialize_with = "saturating::number")]
+    pub max_size: u32,
 }
 
 /// A backend with its share of the traffic and its own filters.

@@ -138,7 +138,8 @@ pub struct WasmFilterStatus {
 mod quantity {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    const UNITS: [(&str, u64); 6] = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000), ("G", 1_000_000_000)];
+    const UNITS: [(&str, u64); 6] =
+        [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000), ("G", 1_000_000_000)];
 
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -155,7 +156,9 @@ mod quantity {
         let unit = UNITS.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
         let (digits, factor) = unit.unwrap_or((&text, 1));
         let parsed = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-        parsed.ok_or_else(|| D::Error::custom(format!("{text:?} is no size: give bytes, or a number with Ki, Mi, Gi, k, M or G")))
+        parsed.ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is no size: give bytes, or a number with Ki, Mi, Gi, k, M or G"))
+        })
     }
 
     pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {

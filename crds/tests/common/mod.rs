@@ -1,0 +1,43 @@
+//! What the tests share: YAML files as JSON documents.
+#![allow(dead_code, reason = "each test uses its part")]
+
+#[path = "../../build/yaml.rs"]
+mod yaml;
+
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A path below the crate.
+pub fn path(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
+}
+
+/// Every document of every YAML file below a folder, with the file's path from there; in order.
+pub fn documents(folder: &str) -> Vec<(String, Value)> {
+    let root = path(folder);
+    let (mut folders, mut files) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let list = if path.is_dir() { &mut folders } else { &mut files };
+            list.push(path);
+        }
+    }
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    let documents = files.iter().flat_map(|path| {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        let documents =
+            yaml::documents(&fs::read_to_string(path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        documents.into_iter().map(move |document| (name.clone(), document))
+    });
+    documents.collect()
+}
+
+/// The schema of a document's kind, if it is one of ours.
+pub fn schema_of(object: &Value) -> Option<&'static portolan_crds::schema::Schema> {
+    portolan_crds::schema::lookup(object["apiVersion"].as_str()?, object["kind"].as_str()?)
+}
