@@ -34,11 +34,12 @@ Examples:
   portolan request -n 1000 -c 8 http://shop.localhost:8080/
   portolan request --http3 https://shop.localhost:8443/
   portolan request --grpc -d hello http://echo.localhost:8080
-  portolan request --grpc -d '{\"message\": \"tick\", \"count\": 3}' portolan.echo.v1.Echo/ServerStream http://echo.localhost:8080
+  portolan request --grpc -d '{\"message\": \"tick\", \"count\": 3}' \\
+      portolan.echo.v1.Echo/ServerStream http://echo.localhost:8080
   portolan request -d hello ws://shop.localhost:8080/chat
   portolan request --from checkout http://stock.warehouse/";
 
-/// Arguments of `portolan request`.
+/// Send a request to what `portolan dev` serves, or many, and see who answers.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct RequestArgs {
@@ -59,12 +60,13 @@ pub struct RequestArgs {
     #[arg(short = 'd', long = "data", value_name = "DATA|@FILE|-", allow_hyphen_values = true)]
     pub data: Vec<String>,
 
-    /// How many requests to send; more than one prints a tally instead of answers
-    #[arg(short = 'n', long = "count", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub count: u64,
+    /// How many requests to send; prints a tally instead of the answer
+    #[arg(short = 'n', long = "count", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
 
     /// Requests in flight, each on a kept connection of its own
-    #[arg(short = 'c', long, value_name = "CONCURRENCY", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=CONCURRENCY_MAX as i64))]
+    #[arg(short = 'c', long, value_name = "CONCURRENCY", default_value_t = 1, requires = "count",
+          value_parser = clap::value_parser!(u16).range(1..=CONCURRENCY_MAX as i64))]
     pub concurrency: u16,
 
     /// Also tally the answers by this response header
@@ -92,7 +94,7 @@ pub struct RequestArgs {
     pub include: bool,
 
     /// Show the connection used, on standard error
-    #[arg(short = 'v', long)]
+    #[arg(short = 'v', long, conflicts_with = "count")]
     pub verbose: bool,
 
     /// How to print
@@ -179,6 +181,7 @@ impl RequestArgs {
         };
         let mut request = Request::new(url.parse()?);
         request.headers = self.headers()?;
+        self.refuse_tls_only(&request.target)?;
         request.messages = self.messages(request.protocol == Protocol::Stream, stdin)?;
         if let Some(grpc) = &self.grpc {
             return self.grpc_call(request, grpc, word);
@@ -305,10 +308,18 @@ impl RequestArgs {
         Ok(request)
     }
 
+    /// A server name or certificate that would never be shown is refused rather than ignored.
+    fn refuse_tls_only(&self, target: &Target) -> Result<(), UsageError> {
+        let given = [(self.sni.is_some(), "--sni"), (self.cert.is_some(), "--cert")];
+        match given.iter().find(|(given, _)| *given && !target.scheme().is_tls()) {
+            Some((_, option)) => Err(argument(format!("{option} goes with https, wss and tls only"))),
+            None => Ok(()),
+        }
+    }
+
     /// Options of HTTP alone are refused for other protocols rather than ignored.
     fn refuse_http_only(&self, word: Option<&str>) -> Result<(), UsageError> {
-        let versions = self.http2 || self.http3;
-        if word.is_some() || self.method.is_some() || versions {
+        if word.is_some() || self.method.is_some() || self.version() != HttpVersion::Negotiated {
             return Err(argument("a method or a version of HTTP goes with http:// and https:// only"));
         }
         let has_headers = self.words.last().is_some_and(|url| url.starts_with("ws"));

@@ -86,8 +86,12 @@ fn what_would_be_ignored_is_refused() {
         (&["CONNECT", "http://a"], "tunnel"),
         (&["--grpc", "tcp://a:1"], "gRPC needs"),
         (&["--cert", "a.pem", "https://a"], "--key"),
+        (&["--sni", "b", "http://a"], "--sni goes with"),
+        (&["--by-header", "x", "http://a"], "--count"),
+        (&["-c", "2", "http://a"], "--count"),
+        (&["-i", "-n", "2", "http://a"], "cannot be used with"),
         (&["-n", "0", "http://a"], "0"),
-        (&["-c", "9999", "http://a"], "9999"),
+        (&["-n", "1", "-c", "9999", "http://a"], "9999"),
         (&["--timeout", "soon", "http://a"], "not a time"),
         (&["--resolve", "a", "http://a"], "HOST:PORT:ADDRESS"),
     ] {

@@ -12,7 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::http_over_tcp::HttpConnection;
 use crate::http3::Http3Connection;
 use crate::request::{HttpVersion, Protocol, Request};
-use crate::target::Target;
+use crate::target::{Scheme, Target};
 use crate::tls::{self, ClientIdentity, TlsSetupError, Trust};
 use crate::{grpc, raw, websocket};
 
@@ -106,7 +106,7 @@ impl Client {
 
     /// A session: requests one after the other, on one connection as long as it lasts.
     pub fn session(&self) -> Session {
-        Session { client: self.clone(), held: None, connections: 0 }
+        Session { client: self.clone(), held: None, purpose: None, connections: 0 }
     }
 }
 
@@ -114,7 +114,18 @@ impl Client {
 pub struct Session {
     client: Client,
     held: Option<Held>,
+    /// What `held` was opened for.
+    purpose: Option<Purpose>,
     connections: u64,
+}
+
+/// What decides whether a connection can serve a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Purpose {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    protocol: Protocol,
 }
 
 /// A connection that may serve another request.
@@ -131,11 +142,14 @@ impl Session {
         self.connections
     }
 
-    /// Sends one request. After a failure the connection is given up, and the next request opens another.
-    ///
-    /// A session serves one target and protocol: the connection kept is used for whatever is asked next.
+    /// Sends one request, on the connection kept where it goes the same way. After a failure the connection is given up,
+    /// and the next request opens another.
     pub async fn send(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Answer, Failure> {
         let begun = Instant::now();
+        if self.purpose.as_ref().is_none_or(|purpose| !purpose.covers(request)) {
+            self.close().await;
+            self.purpose = Some(Purpose::of(request));
+        }
         let timeout = self.client.options.timeout;
         // Taken out, so that a request that fails or is late leaves no connection behind.
         let held = self.held.take();
@@ -218,6 +232,27 @@ impl Session {
         }
         self.connections += 1;
         Http3Connection::open(&self.client, &request.target).await
+    }
+}
+
+// === impl Purpose ===
+
+impl Purpose {
+    fn of(request: &Request) -> Self {
+        let target = &request.target;
+        Self {
+            scheme: target.scheme(),
+            host: target.host().to_owned(),
+            port: target.port(),
+            protocol: request.protocol.clone(),
+        }
+    }
+
+    fn covers(&self, request: &Request) -> bool {
+        let target = &request.target;
+        self.host == target.host()
+            && (self.scheme, self.port) == (target.scheme(), target.port())
+            && self.protocol == request.protocol
     }
 }
 

@@ -118,8 +118,8 @@ pub(crate) async fn exchange(
 ) -> Result<Answer, Failure> {
     let mut call = request.clone();
     call.method = Method::POST;
-    call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    call.headers.insert(TE, HeaderValue::from_static("trailers"));
+    call.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/grpc"));
+    call.headers.entry(TE).or_insert(HeaderValue::from_static("trailers"));
     let response = connection.respond(&call, method.path(), encode(&request.messages)).await?;
     let (head, mut body) = response.into_parts();
     observer.head(Spoken::Grpc, head.status, &head.headers);

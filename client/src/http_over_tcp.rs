@@ -12,12 +12,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use crate::answer::{Answer, BodyContent, Code, Link, Observer, Spoken};
 use crate::client::Client;
 use crate::connect::Connected;
-use crate::failure::{Failure, Fate};
+use crate::failure::{Failure, FailureKind, Fate};
 use crate::request::{HttpVersion, Request};
 use crate::target::Target;
 
 /// Bytes that a peer's HTTP/2 header list may have.
 const HEADER_LIST_BYTES_MAX: u32 = 256 * 1024;
+
+/// What a connection that ends amid an answer usually means.
+const ENDED: &str = "the peer gave up before its answer was complete: is this the right protocol for the port \
+                     (https://, --http2)? `portolan status` shows what its backends do";
 
 /// An open connection.
 pub(crate) struct HttpConnection {
@@ -153,7 +157,8 @@ impl HttpConnection {
     }
 
     pub(crate) fn failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-        Failure::from_error(format!("{what} from {} ({})", self.target, self.link.peer), error)
+        let failure = Failure::from_error(format!("{what} from {} ({})", self.target, self.link.peer), error);
+        failure.or_hint(|kind| matches!(kind, FailureKind::Closed | FailureKind::Reset).then(|| ENDED.to_owned()))
     }
 }
 

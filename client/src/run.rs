@@ -83,10 +83,9 @@ async fn attempt(
 ) -> Result<Exit, RunError> {
     let request = args.request(console.input)?;
     let client = Client::new(directory, args.options()?)?;
-    if args.count == 1 {
-        single(args, &client, &request, console).await
-    } else {
-        many(args, &client, request, console).await
+    match args.count {
+        None => single(args, &client, &request, console).await,
+        Some(count) => many(args, count, &client, request, console).await,
     }
 }
 
@@ -130,11 +129,12 @@ async fn single(
 
 async fn many(
     args: &RequestArgs,
+    count: u64,
     client: &Client,
     request: Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, RunError> {
-    let mut load = Load::new(request, args.count, args.concurrency.into());
+    let mut load = Load::new(request, count, args.concurrency.into());
     load.by_header = args.by_header.clone();
     let tally = run_load(client, &load).await;
     let text = match args.output {
@@ -142,8 +142,9 @@ async fn many(
         Format::Json => format!("{:#}\n", json::tally(&tally, &load)),
     };
     unless_gone(console.out.write_all(text.as_bytes()))?;
+    // What went wrong is in the table or JSON already.
     for failure in tally.examples.values() {
-        tell(console, failure)?;
+        advise(console, failure)?;
     }
     Ok(match () {
         () if tally.failed() > 0 => Exit::Failed,
@@ -155,8 +156,12 @@ async fn many(
 fn tell(console: &mut Console<'_>, failure: &Failure) -> io::Result<()> {
     let colour = console.err_colour;
     writeln!(console.err, "{} {failure}", colour.paint(Tone::Bad, "error:"))?;
+    advise(console, failure)
+}
+
+fn advise(console: &mut Console<'_>, failure: &Failure) -> io::Result<()> {
     match failure.hint() {
-        Some(hint) => writeln!(console.err, "{} {hint}", colour.paint(Tone::Warning, " hint:")),
+        Some(hint) => writeln!(console.err, "{} {hint}", console.err_colour.paint(Tone::Warning, " hint:")),
         None => Ok(()),
     }
 }

@@ -77,9 +77,10 @@ async fn each_datagram_is_answered() {
 
 #[tokio::test]
 async fn a_datagram_to_nowhere_is_refused() {
+    // A socket connected to itself takes nothing from others, and keeps its port from them.
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    drop(socket);
+    socket.connect(address).await.unwrap();
     let failure = Names::default().client().send(&request(&format!("udp://{address}"))).await.unwrap_err();
     assert_eq!(failure.kind(), FailureKind::Refused, "{failure}");
     assert!(failure.hint().unwrap().contains("over UDP"), "{failure:?}");
