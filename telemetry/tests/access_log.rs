@@ -1,5 +1,7 @@
 //! Whatever clients send, each request is one line of JSON with the fields that are promised and no other.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};

@@ -1,5 +1,7 @@
 //! The Prometheus text, read by a strict parser of its own: what it does not know is an error.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The exporter against a collector in this process: what arrives, and what happens when none is there.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
