@@ -1,1 +1,25 @@
-//! Portolan: proxy.
+//! The engine: listens, decodes, routes, filters, forwards; serves whatever `Snapshot` was published last. It knows no
+//! Kubernetes client and no files, and not how traffic was led to it.
+
+mod accept;
+mod body;
+mod budget;
+mod clock;
+mod conn;
+pub mod engine;
+pub mod error;
+pub mod http;
+mod join;
+pub mod l4;
+pub mod limits;
+pub mod listen;
+mod rng;
+pub mod shared;
+pub mod tls;
+mod upstream;
+mod watch;
+mod worker;
+
+pub use engine::{BindError, Engine};
+pub use limits::Limits;
+pub use shared::{Options, Shared};

@@ -1,0 +1,293 @@
+//! A client's connection, from the accepted socket to its last request: TLS, protocol, and which listener its requests
+//! belong to.
+
+use crate::{
+    http::{self as proxy_http, headers::Forwarded},
+    shared::Published,
+    tls::{Alpn, TlsInfo},
+    upstream::h1::Tunnel,
+    watch::{Command, Watch, Watched},
+    worker::{View, Worker, listener_labels},
+};
+use ::http::Request;
+use bytes::BytesMut;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use portolan_telemetry::{
+    Scheme,
+    metrics::{HttpServer, ListenerLabels, RouteLabels},
+};
+use portolan_translate::snapshot::{FrontendRoutes, HttpListener, Port, PortKind, TlsAction, Transport};
+use std::{
+    cell::{OnceCell, RefCell},
+    future::Future,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// How every HTTP/2 connection begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes that a client may send ahead on one HTTP/2 stream.
+const H2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes that a client may send ahead on one HTTP/2 connection.
+const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// The least buffer that hyper takes.
+const HYPER_BUFFER_MIN: usize = 8 << 10;
+
+/// A client's connection.
+pub struct Conn {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address that the client connected to.
+    pub local: SocketAddr,
+    /// TLS, where it is ended here.
+    pub tls: Option<TlsInfo>,
+    /// What requests are forwarded with.
+    pub forwarded: Forwarded,
+    /// What the worker sees of it.
+    pub watch: Arc<Watch>,
+    bind: SocketAddr,
+    transport: Transport,
+    port: RefCell<(Arc<Published>, Arc<Port>)>,
+    unrouted: OnceCell<HttpServer>,
+}
+
+/// Which listener a request belongs to.
+pub enum Belongs {
+    /// This one.
+    To(Arc<HttpListener>),
+    /// None has its host.
+    Nowhere,
+    /// Another one than the TLS session's.
+    Elsewhere,
+}
+
+// === impl Conn ===
+
+impl Conn {
+    /// A connection that was accepted on `port`.
+    pub fn new(
+        worker: Rc<Worker>,
+        view: &View,
+        port: Arc<Port>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        tls: Option<TlsInfo>,
+        watch: Arc<Watch>,
+    ) -> Rc<Self> {
+        let trusted = worker.shared.trusts(peer.ip());
+        let forwarded = Forwarded::new(peer.ip(), tls.is_some(), port.client_port, trusted);
+        let (bind, transport) = (port.bind, port.transport);
+        let port = RefCell::new((view.published.clone(), port));
+        Rc::new(Self { worker, peer, local, tls, forwarded, watch, bind, transport, port, unrouted: OnceCell::new() })
+    }
+
+    /// The port as the snapshot in force has it; once it has gone, as it was last.
+    fn port(&self, view: &View) -> Arc<Port> {
+        let mut held = self.port.borrow_mut();
+        if !Arc::ptr_eq(&held.0, &view.published) {
+            let current = view.published.port(self.bind, self.transport).cloned();
+            *held = (view.published.clone(), current.unwrap_or_else(|| held.1.clone()));
+        }
+        held.1.clone()
+    }
+
+    /// The port that the client used.
+    pub fn client_port(&self) -> u16 {
+        self.port.borrow().1.client_port
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The listener of a request for `host` (lower case, without port).
+    pub fn listener(&self, view: &View, host: &str) -> Belongs {
+        let port = self.port(view);
+        match &port.kind {
+            PortKind::Http(http) => {
+                http.listeners.get(host).map_or(Belongs::Nowhere, |found| Belongs::To(found.clone()))
+            }
+            PortKind::Tls(tls) => {
+                let name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or_default();
+                let (session, asked) = (tls.listeners.get(name), tls.listeners.get(host));
+                match (session, asked) {
+                    (Some(session), Some(asked)) if Arc::ptr_eq(session, asked) => match &session.action {
+                        TlsAction::Http(_, listener) => Belongs::To(listener.clone()),
+                        TlsAction::Terminate(..) | TlsAction::Passthrough(_) => Belongs::Nowhere,
+                    },
+                    (_, Some(_)) => Belongs::Elsewhere,
+                    (_, None) => Belongs::Nowhere,
+                }
+            }
+            PortKind::Frontend(frontend) => {
+                let namespace = view.snapshot().namespace_of(self.peer.ip());
+                match frontend.consumer.get(namespace).unwrap_or(&frontend.producer) {
+                    FrontendRoutes::Http(listener) => Belongs::To(listener.clone()),
+                    FrontendRoutes::Tls(_) | FrontendRoutes::L4(_) => Belongs::Nowhere,
+                }
+            }
+            PortKind::Tcp(..) | PortKind::Udp(..) => Belongs::Nowhere,
+        }
+    }
+
+    /// Metrics of requests that no rule took.
+    pub fn unrouted_series(&self) -> &HttpServer {
+        self.unrouted.get_or_init(|| {
+            let port = self.port.borrow().1.clone();
+            let some_listener = match &port.kind {
+                PortKind::Http(http) => http.listeners.iter().next().map(|(_, listener)| listener.clone()),
+                _ => None,
+            };
+            let listener = match some_listener {
+                Some(listener) => listener_labels(&listener, port.client_port, self.scheme()),
+                None => ListenerLabels {
+                    gateway: port.parent.to_string().into(),
+                    listener: "".into(),
+                    scheme: Some(self.scheme()),
+                    port: port.client_port,
+                },
+            };
+            self.worker.metrics.http_server(&RouteLabels { listener, route: None, rule: None, backend: None })
+        })
+    }
+
+    /// Whether this connection should take no more requests: the process ends, or its port has gone.
+    pub fn is_leaving(&self, view: &View) -> bool {
+        self.worker.shared.is_draining() || view.published.port(self.bind, self.transport).is_none()
+    }
+
+    /// Serves HTTP, in whichever version the client speaks.
+    pub async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self: Rc<Self>,
+        mut stream: S,
+        before: BytesMut,
+    ) {
+        let mut before = before;
+        let http2 = match self.tls.as_ref().map(|tls| tls.alpn) {
+            Some(Alpn::Http2) => true,
+            Some(Alpn::Http1 | Alpn::Http3) => false,
+            Some(Alpn::None) | None => match begins_with_preface(&self.watch, &mut stream, &mut before).await {
+                Some(http2) => http2,
+                None => return,
+            },
+        };
+        let io = TokioIo::new(Watched::new(stream, before, self.watch.clone()));
+        if http2 { self.serve_http2(io).await } else { self.serve_http1(io).await }
+    }
+
+    async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Rc<Self>, io: TokioIo<S>) {
+        let limits = &self.worker.shared.limits;
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder
+            .header_read_timeout(None)
+            .max_buf_size(limits.header_bytes_max.max(HYPER_BUFFER_MIN))
+            .max_headers(limits.headers_max)
+            .half_close(true);
+        let conn = self.clone();
+        let service = service_fn(move |request: Request<Incoming>| proxy_http::serve_hyper(conn.clone(), request));
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+        self.drive(|cx, graceful| {
+            if graceful {
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Rc<Self>, io: TokioIo<S>) {
+        self.watch.set_multiplexes();
+        let limits = &self.worker.shared.limits;
+        let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+        builder
+            .max_concurrent_streams(limits.h2_streams_max)
+            .max_header_list_size(limits.header_bytes_max as u32)
+            .max_pending_accept_reset_streams(limits.h2_pending_resets_max)
+            .max_local_error_reset_streams(limits.h2_pending_resets_max)
+            .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+            .enable_connect_protocol();
+        let conn = self.clone();
+        let service = service_fn(move |request: Request<Incoming>| proxy_http::serve_hyper(conn.clone(), request));
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        self.drive(|cx, graceful| {
+            if graceful {
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    /// Polls a connection to its end, obeying the worker's commands.
+    async fn drive<P>(&self, mut poll: P)
+    where
+        P: FnMut(&mut Context<'_>, bool) -> Poll<Result<(), hyper::Error>>,
+    {
+        let result = std::future::poll_fn(|cx| {
+            let command = self.watch.poll_command(cx);
+            if let Some(limit) = command.limit() {
+                self.worker.limit_reached(limit);
+                return Poll::Ready(Ok(()));
+            }
+            poll(cx, command == Command::Graceful)
+        });
+        if let Err(error) = result.await {
+            self.note_failure(&error);
+        }
+    }
+
+    /// Carries bytes between a client and a backend.
+    pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(self: Rc<Self>, client: S, backend: Tunnel) {
+        self.watch.began();
+        let idle = self.worker.shared.limits.tunnel_idle_timeout;
+        crate::join::join(client, backend.io, backend.read, idle).await;
+        self.watch.ended();
+    }
+
+    fn note_failure(&self, error: &hyper::Error) {
+        if error.is_parse_too_large() {
+            self.worker.limit_reached("header_bytes_max");
+        } else if error.is_parse() {
+            self.worker.limit_reached("malformed_http");
+        }
+        let resets = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+        if resets.is_some_and(|error| error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)) {
+            self.worker.limit_reached("h2_pending_resets_max");
+        }
+        tracing::debug!(peer = %self.peer, %error, "a client's connection ended");
+    }
+}
+
+/// Reads until it is sure whether the client speaks HTTP/2. `None`: it went away, or was told to.
+async fn begins_with_preface<S: AsyncRead + Unpin>(watch: &Watch, stream: &mut S, read: &mut BytesMut) -> Option<bool> {
+    while read.len() < PREFACE.len() && PREFACE.starts_with(read) {
+        let more = async { stream.read_buf(read).await.ok().filter(|length| *length > 0) };
+        let mut more = std::pin::pin!(more);
+        std::future::poll_fn(|cx| match watch.poll_command(cx) {
+            Command::None => more.as_mut().poll(cx),
+            _ => Poll::Ready(None),
+        })
+        .await?;
+    }
+    Some(read.starts_with(PREFACE))
+}
+
+/// Runs hyper's tasks on the worker itself.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

@@ -1,0 +1,373 @@
+//! Forwarding a request: an endpoint, a connection, a try; and another try where the route or the protocol allows it.
+
+use super::{record, record::Record, respond::Passage, session::Session, upgrade::Upgrade};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    clock,
+    error::{ErrorKind, RequestError},
+    upstream::{
+        BackendState, EndpointState, connect,
+        h1::{Connection, Transfer, TransferError, Tunnel},
+        h2,
+    },
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request};
+use http_body_util::BodyExt;
+use portolan_telemetry::{
+    FlagKind, HttpMethod, HttpVersion,
+    metrics::{Exchange, HttpClient},
+};
+use portolan_translate::snapshot::{BackendIndex, BackendProtocol, Retry};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
+use tokio::time::Instant;
+
+/// A request that has its backend.
+pub struct Outbound<'a> {
+    /// Where it stands.
+    pub passage: &'a Passage<'a>,
+    /// The backend.
+    pub index: BackendIndex,
+    /// Whether the client takes trailers.
+    pub trailers: bool,
+    /// The session that the client brought.
+    pub session: Option<Session>,
+    /// Whether the client wants to leave HTTP.
+    pub upgrade: Option<&'a Upgrade>,
+}
+
+/// The backend's answer.
+pub struct Reply {
+    /// Status and headers.
+    pub response: Response<()>,
+    /// Body.
+    pub body: ResponseBody,
+    /// The stream, if the backend switched protocols.
+    pub tunnel: Option<Tunnel>,
+    /// The endpoint's opaque identity.
+    pub endpoint: u64,
+    /// When the body must have ended.
+    pub deadline: Option<Instant>,
+}
+
+/// A try that failed.
+struct Failure {
+    error: RequestError,
+    /// The request's body, if nothing of it was sent.
+    body: Option<RequestBody>,
+    /// Whether the request cannot have been acted on, or may be acted on twice.
+    harmless: bool,
+}
+
+/// What is left to send if a try is not the last.
+enum Replay {
+    /// The request has no body.
+    Empty,
+    /// Its body is held.
+    Held(Bytes),
+    /// Its body streams, and can be sent again only while nothing of it is gone.
+    Once,
+}
+
+/// What was tried so far.
+#[derive(Default)]
+struct Tries {
+    /// Tries that the route asked for, after the first.
+    asked: u32,
+    /// Whether the one try that nobody asked for is used up.
+    unasked: bool,
+    last: Option<SocketAddr>,
+    /// Whether the next try must not use an idle connection.
+    fresh: bool,
+}
+
+/// Forwards a request and waits for the head of the answer.
+pub async fn forward(
+    outbound: &Outbound<'_>,
+    head: &mut request::Parts,
+    body: RequestBody,
+    record: &mut Record,
+) -> Result<Reply, RequestError> {
+    let passage = outbound.passage;
+    let worker = &passage.conn.worker;
+    let backend = worker.upstreams.get(passage.view.snapshot(), outbound.index);
+    let backend = backend.ok_or_else(|| RequestError::new(ErrorKind::InvalidBackend, "the backend has gone"))?;
+    let key = &backend.backend.key;
+    let (series, client) = passage.state.both_series(Some((outbound.index, key)));
+    record.picked(series, &crate::worker::backend_name(key));
+    if key.protocol == BackendProtocol::Http2 && outbound.trailers {
+        head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let (mut body, replay) = hold(outbound, body).await?;
+    let mut tries = Tries::default();
+    loop {
+        let endpoint = endpoint(outbound, &backend, &tries).ok_or(ErrorKind::NoEndpoint)?;
+        record.tried(endpoint.endpoint.address, tries.asked + u32::from(tries.unasked));
+        let started = clock::now();
+        let result = limited_try(outbound, &backend, &endpoint, head, body, tries.fresh).await;
+        let now = clock::now();
+        let latency = now.saturating_duration_since(started);
+        told(&client, head, &result, latency);
+        tries.last = Some(endpoint.endpoint.address);
+        match result {
+            Ok(reply) => {
+                endpoint.health.succeeded();
+                endpoint.observe(latency, now);
+                let status = reply.response.status();
+                if !outbound.wants_again(status, &replay, &mut tries) {
+                    return Ok(reply);
+                }
+                drop(reply);
+                body = replay.again().unwrap_or_default();
+            }
+            Err(failure) => {
+                if counts_against_endpoint(failure.error.kind) && endpoint.health.failed(clock::process_ms()) {
+                    worker.metrics.upstream(&crate::worker::backend_name(key)).ejected();
+                }
+                match outbound.again_after(failure, &replay, &mut tries) {
+                    Ok(again) => body = again,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        if let Some(backoff) = passage.rule.retry.as_ref().map(|retry| retry.backoff).filter(|_| tries.asked > 0) {
+            tokio::time::sleep(jittered(backoff, &worker.rng)).await;
+        }
+    }
+}
+
+/// Holds the request's body where the route asks for retries and it is small enough.
+async fn hold(outbound: &Outbound<'_>, body: RequestBody) -> Result<(RequestBody, Replay), RequestError> {
+    use http_body::Body;
+    match body {
+        RequestBody::Empty => Ok((RequestBody::Empty, Replay::Empty)),
+        RequestBody::Full(bytes) => Ok((RequestBody::Full(bytes.clone()), Replay::Held(bytes))),
+        body if outbound.passage.rule.retry.is_none() => Ok((body, Replay::Once)),
+        body => {
+            let limit = outbound.passage.conn.worker.shared.limits.buffer_bytes_max;
+            let fits = body.size_hint().exact().is_some_and(|length| length <= limit as u64);
+            if !fits {
+                return Ok((body, Replay::Once));
+            }
+            let bytes = body.collect().await?.to_bytes();
+            Ok((RequestBody::Full(bytes.clone()), Replay::Held(bytes)))
+        }
+    }
+}
+
+/// The session's endpoint at first; the less loaded of two otherwise.
+fn endpoint(outbound: &Outbound<'_>, backend: &BackendState, tries: &Tries) -> Option<Rc<EndpointState>> {
+    let sticky = outbound.session.filter(|_| tries.last.is_none()).and_then(|session| backend.by_id(session.endpoint));
+    sticky.or_else(|| backend.pick(&outbound.passage.conn.worker.rng, tries.last))
+}
+
+/// One try, within the rule's limit for one.
+async fn limited_try(
+    outbound: &Outbound<'_>,
+    backend: &BackendState,
+    endpoint: &Rc<EndpointState>,
+    head: &request::Parts,
+    body: RequestBody,
+    fresh: bool,
+) -> Result<Reply, Failure> {
+    let Some(limit) = outbound.passage.rule.timeouts.backend_request else {
+        return one_try(outbound, backend, endpoint, head, body, fresh).await;
+    };
+    let deadline = Instant::now() + limit;
+    let tried = Box::pin(one_try(outbound, backend, endpoint, head, body, fresh));
+    match tokio::time::timeout_at(deadline, tried).await {
+        Ok(result) => result.map(|reply| Reply { deadline: Some(deadline), ..reply }),
+        Err(_) => {
+            let error = RequestError::new(ErrorKind::UpstreamTimeout, format_args!("backendRequest timeout {limit:?}"));
+            Err(Failure { error, body: None, harmless: head.method.is_idempotent() })
+        }
+    }
+}
+
+async fn one_try(
+    outbound: &Outbound<'_>,
+    backend: &BackendState,
+    endpoint: &Rc<EndpointState>,
+    head: &request::Parts,
+    body: RequestBody,
+    fresh: bool,
+) -> Result<Reply, Failure> {
+    match backend.backend.key.protocol {
+        BackendProtocol::Http2 => Box::pin(try_h2(outbound, backend, endpoint, head, body, fresh)).await,
+        _ => try_h1(outbound, backend, endpoint, head, body, fresh).await,
+    }
+}
+
+async fn try_h1(
+    outbound: &Outbound<'_>,
+    backend: &BackendState,
+    endpoint: &Rc<EndpointState>,
+    head: &request::Parts,
+    body: RequestBody,
+    fresh: bool,
+) -> Result<Reply, Failure> {
+    let limits = &outbound.passage.conn.worker.shared.limits;
+    let connection = match endpoint.take_idle().filter(|_| !fresh) {
+        Some(connection) => connection,
+        None => match connect::connect(backend, endpoint.endpoint.address, limits).await {
+            Ok(io) => Connection::new(io),
+            Err(error) => {
+                let error = RequestError::new(ErrorKind::UpstreamConnect, error);
+                return Err(Failure { error, body: Some(body), harmless: true });
+            }
+        },
+    };
+    let reused = connection.reused;
+    endpoint.began();
+    let upgrade = outbound.upgrade.map(|upgrade| &upgrade.protocol);
+    let mut transfer = Transfer::begin(connection, endpoint.clone(), head, body, upgrade);
+    let response = match transfer.response(&head.method, limits.upstream_header_bytes_max).await {
+        Ok(response) => response,
+        Err(TransferError::Request(error)) => return Err(Failure { error, body: None, harmless: false }),
+        Err(TransferError::Malformed(error)) => {
+            let error = RequestError::new(ErrorKind::UpstreamProtocol, error);
+            return Err(Failure { error, body: None, harmless: false });
+        }
+        Err(broken @ TransferError::Broken(_)) => {
+            let error = RequestError::new(ErrorKind::UpstreamReset, broken);
+            let harmless = reused && head.method.is_idempotent();
+            return Err(Failure { error, body: transfer.replayable_body(), harmless });
+        }
+    };
+    let id = endpoint.endpoint.id;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let tunnel = transfer.into_tunnel();
+        return Ok(Reply { response, body: ResponseBody::Empty, tunnel, endpoint: id, deadline: None });
+    }
+    let body = match transfer.take_complete_body() {
+        Some(bytes) => bytes.into(),
+        None => ResponseBody::H1(Box::new(transfer)),
+    };
+    Ok(Reply { response, body, tunnel: None, endpoint: id, deadline: None })
+}
+
+async fn try_h2(
+    outbound: &Outbound<'_>,
+    backend: &BackendState,
+    endpoint: &Rc<EndpointState>,
+    head: &request::Parts,
+    body: RequestBody,
+    fresh: bool,
+) -> Result<Reply, Failure> {
+    if outbound.upgrade.is_some() {
+        let error = RequestError::new(ErrorKind::UpgradeRefused, "the backend speaks HTTP/2 alone");
+        return Err(Failure { error, body: None, harmless: false });
+    }
+    let limits = &outbound.passage.conn.worker.shared.limits;
+    let connection = match h2::connection(backend, endpoint, limits, fresh).await {
+        Ok(connection) => connection,
+        Err(error) => return Err(Failure { error, body: Some(body), harmless: true }),
+    };
+    endpoint.began();
+    let tls = backend.backend.tls.is_some();
+    let mut transfer = match h2::Transfer::begin(connection, endpoint.clone(), head, body, tls).await {
+        Ok(transfer) => transfer,
+        Err((error, body)) => {
+            endpoint.ended();
+            return Err(Failure { error, body: Some(body), harmless: true });
+        }
+    };
+    match transfer.response().await {
+        Ok(response) => {
+            let body = if transfer.is_end() { ResponseBody::Empty } else { ResponseBody::H2(Box::new(transfer)) };
+            Ok(Reply { response, body, tunnel: None, endpoint: endpoint.endpoint.id, deadline: None })
+        }
+        Err(error) => Err(Failure { error, body: None, harmless: false }),
+    }
+}
+
+// === retries ===
+
+impl Outbound<'_> {
+    fn retry(&self) -> Option<&Retry> {
+        self.passage.rule.retry.as_ref()
+    }
+
+    /// Whether the route asks for another try after an answer with this status, and there can be one.
+    fn wants_again(&self, status: StatusCode, replay: &Replay, tries: &mut Tries) -> bool {
+        let Some(retry) = self.retry() else { return false };
+        let wanted = retry.codes.contains(&status.as_u16()) && tries.asked < retry.attempts;
+        if !wanted || matches!(replay, Replay::Once) || !self.within_budget() {
+            return false;
+        }
+        tries.asked += 1;
+        true
+    }
+
+    /// The body of another try after a failure, or the failure if there must not be one.
+    fn again_after(&self, failure: Failure, replay: &Replay, tries: &mut Tries) -> Result<RequestBody, RequestError> {
+        let Failure { error, body, harmless } = failure;
+        let Some(body) = replay.again().or(body) else { return Err(error) };
+        let connection_failed = matches!(error.kind, ErrorKind::UpstreamConnect | ErrorKind::UpstreamReset);
+        if harmless && connection_failed && !tries.unasked {
+            tries.unasked = true;
+            tries.fresh = true;
+            return Ok(body);
+        }
+        let asked = self.retry().is_some_and(|retry| tries.asked < retry.attempts);
+        let retriable = connection_failed || error.kind == ErrorKind::UpstreamTimeout;
+        if asked && retriable && self.within_budget() {
+            tries.asked += 1;
+            tries.fresh = true;
+            return Ok(body);
+        }
+        Err(error)
+    }
+
+    fn within_budget(&self) -> bool {
+        let worker = &self.passage.conn.worker;
+        let within = worker.retry_budget.take(clock::now_coarse());
+        if !within {
+            worker.limit_reached("retry_budget");
+        }
+        within
+    }
+}
+
+impl Replay {
+    fn again(&self) -> Option<RequestBody> {
+        match self {
+            Self::Empty => Some(RequestBody::Empty),
+            Self::Held(bytes) => Some(RequestBody::Full(bytes.clone())),
+            Self::Once => None,
+        }
+    }
+}
+
+/// Whether a failure says something about the endpoint.
+fn counts_against_endpoint(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UpstreamConnect
+            | ErrorKind::UpstreamReset
+            | ErrorKind::UpstreamTimeout
+            | ErrorKind::UpstreamProtocol
+    )
+}
+
+/// Between half of the time and one and a half, so that retries of many clients do not come at once.
+fn jittered(backoff: Duration, rng: &crate::rng::Rng) -> Duration {
+    backoff.mul_f64(0.5 + rng.below(1000) as f64 / 1000.0)
+}
+
+/// Metrics of one try.
+fn told(client: &HttpClient, head: &request::Parts, result: &Result<Reply, Failure>, duration: Duration) {
+    let (status, flag) = match result {
+        Ok(reply) => (Some(reply.response.status()), FlagKind::Ok),
+        Err(failure) => (None, record::flag_kind(&failure.error)),
+    };
+    client.record(&Exchange {
+        method: HttpMethod::from(&head.method),
+        version: HttpVersion::Http11,
+        status,
+        flag,
+        duration,
+        request_bytes: 0,
+        response_bytes: 0,
+    });
+}

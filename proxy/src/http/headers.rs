@@ -1,0 +1,183 @@
+//! Headers that concern one connection, and those by which a proxy tells where a request came from.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use std::net::IpAddr;
+
+/// `X-Forwarded-For`.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `X-Forwarded-Proto`.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `X-Forwarded-Host`.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `X-Forwarded-Port`.
+pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// What requests of one connection are forwarded with.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    address: HeaderValue,
+    scheme: HeaderValue,
+    port: HeaderValue,
+    /// Whether the peer is a proxy whose own statements are kept and extended.
+    trusted: bool,
+}
+
+impl Forwarded {
+    /// For a connection from `peer`.
+    pub fn new(peer: IpAddr, tls: bool, port: u16, trusted: bool) -> Self {
+        let text = |text: String| HeaderValue::try_from(text).expect("addresses and numbers are valid header values");
+        let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
+        Self { address: text(peer.to_canonical().to_string()), scheme, port: text(port.to_string()), trusted }
+    }
+
+    /// Tells the backend about the client. What an untrusted client says of itself is replaced.
+    pub fn apply(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>, version: Version) {
+        match headers.get(&X_FORWARDED_FOR).filter(|_| self.trusted) {
+            Some(before) => {
+                let joined = [before.as_bytes(), b", ", self.address.as_bytes()].concat();
+                let joined = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined));
+                headers.insert(X_FORWARDED_FOR, joined.unwrap_or_else(|_| self.address.clone()));
+            }
+            None => {
+                headers.insert(X_FORWARDED_FOR, self.address.clone());
+            }
+        }
+        if !self.trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
+            headers.insert(X_FORWARDED_PROTO, self.scheme.clone());
+            headers.insert(X_FORWARDED_PORT, self.port.clone());
+            if let Some(host) = host {
+                headers.insert(X_FORWARDED_HOST, host.clone());
+            }
+        }
+        // RFC 9110, 7.6.3: a gateway MUST send Via in each request that it forwards.
+        let via = match version {
+            Version::HTTP_2 => "2 portolan",
+            Version::HTTP_3 => "3 portolan",
+            Version::HTTP_10 => "1.0 portolan",
+            _ => "1.1 portolan",
+        };
+        headers.append(header::VIA, HeaderValue::from_static(via));
+    }
+
+    /// Whether what the peer says of its clients is kept.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+}
+
+/// Takes out what concerns the connection alone (RFC 9110, 7.6.1): Connection, what it names, and the fields that are
+/// known to.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let mut found = headers.keys().any(is_hop_by_hop);
+    if found && headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        found = true;
+    }
+    if found {
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
+    }
+}
+
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// By length first: most headers are told apart without a comparison.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    match name.as_str().len() {
+        2 => *name == header::TE,
+        7 => *name == header::UPGRADE,
+        10 => *name == header::CONNECTION || name == "keep-alive",
+        14 => name == "http2-settings",
+        16 => name == "proxy-connection",
+        17 => *name == header::TRANSFER_ENCODING,
+        18 => *name == header::PROXY_AUTHENTICATE,
+        19 => *name == header::PROXY_AUTHORIZATION,
+        _ => false,
+    }
+}
+
+/// Takes out what an untrusted client says of where it comes from.
+pub fn remove_forwarded(headers: &mut HeaderMap) {
+    let claims = |name: &HeaderName| {
+        let name = name.as_str();
+        name == "forwarded" || name.starts_with("x-forwarded-")
+    };
+    if headers.keys().any(claims) {
+        let names: Vec<HeaderName> = headers.keys().filter(|name| claims(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Whether the request wants to leave HTTP: the value of Upgrade, where Connection names it.
+pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(header::UPGRADE)?;
+    let names_upgrade = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    headers.get_all(header::CONNECTION).iter().any(names_upgrade).then(|| value.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn what_connection_names_does_not_cross() {
+        let mut headers =
+            map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "trailers"), ("x-b", "2")]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("x-b", "2")]));
+    }
+
+    #[test]
+    fn an_untrusted_client_does_not_choose_its_address() {
+        let mut headers =
+            map(&[("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=1.2.3.4"), ("x-forwarded-prefix", "/a")]);
+        remove_forwarded(&mut headers);
+        assert!(headers.is_empty());
+        Forwarded::new([127, 0, 0, 1].into(), false, 80, false).apply(&mut headers, None, Version::HTTP_11);
+        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(headers["via"], "1.1 portolan");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_extended() {
+        let mut headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]);
+        Forwarded::new([10, 0, 0, 1].into(), false, 80, true).apply(&mut headers, None, Version::HTTP_11);
+        assert_eq!(
+            (&headers["x-forwarded-for"], &headers["x-forwarded-proto"]),
+            (&"1.2.3.4, 10.0.0.1".parse().unwrap(), &"https".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers() {
+        assert!(upgrade(&map(&[("upgrade", "websocket"), ("connection", "keep-alive, Upgrade")])).is_some());
+        assert!(upgrade(&map(&[("upgrade", "websocket")])).is_none());
+    }
+}

@@ -1,0 +1,92 @@
+//! One request, from its head to its answer, as a sequence of named phases: decode, match, request filters, pick,
+//! upstream, response filters, log.
+
+mod edits;
+mod forward;
+pub mod headers;
+mod meter;
+mod mirror;
+mod record;
+mod respond;
+mod session;
+mod target;
+mod upgrade;
+
+pub use record::Outgoing;
+pub use target::{host_of, normalise};
+
+use crate::{
+    body::{RequestBody, ResponseBody},
+    clock,
+    conn::Conn,
+    error::RequestError,
+};
+use http::{HeaderValue, Request, Response, header, request};
+use hyper::body::Incoming;
+use portolan_telemetry::trace::RequestTrace;
+use record::Record;
+use std::{convert::Infallible, rc::Rc};
+
+/// Serves a request that hyper read.
+pub async fn serve_hyper(conn: Rc<Conn>, mut request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    use http_body::Body;
+    let upgrade = upgrade::Upgrade::of(&mut request);
+    let (head, body) = request.into_parts();
+    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Hyper(body) };
+    Ok(serve(conn, head, body, upgrade).await)
+}
+
+/// Serves a request.
+pub async fn serve(
+    conn: Rc<Conn>,
+    mut head: request::Parts,
+    body: RequestBody,
+    upgrade: Option<upgrade::Upgrade>,
+) -> Response<Outgoing> {
+    let start = clock::now();
+    let view = conn.worker.view();
+    let sampler = conn.worker.shared.options.sampler;
+    let trace = RequestTrace::begin(&mut head.headers, sampler, &mut conn.worker.ids.borrow_mut());
+    let version = head.version;
+    let grpc = is_grpc(&head);
+    let mut record = Record::begin(conn.clone(), start, &head, trace);
+    let result = respond::respond(&conn, &view, head, body, upgrade, &mut record).await;
+    let (mut response, body, deadline) = match result {
+        Ok(answer) => (answer.response, answer.body, answer.deadline),
+        Err(error) => {
+            record.failed(&error);
+            respond::count_limit(&conn, &error);
+            let (response, body) = error_response(&error, grpc);
+            (response, body, None)
+        }
+    };
+    record.answered(response.status());
+    if !record::multiplexes(version) && conn.is_leaving(&view) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|()| record.into_body(body, deadline))
+}
+
+/// Whether the client speaks gRPC, and so reads errors from `grpc-status`.
+fn is_grpc(head: &request::Parts) -> bool {
+    let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type
+        .is_some_and(|value| value.starts_with(b"application/grpc") && !value.starts_with(b"application/grpc-web"))
+}
+
+/// What a client is told of a failure: what it is, and nothing about the inside.
+fn error_response(error: &RequestError, grpc: bool) -> (Response<()>, ResponseBody) {
+    let mut response = Response::new(());
+    if grpc {
+        *response.headers_mut() = record::grpc_headers(error.kind);
+        return (response, ResponseBody::Empty);
+    }
+    *response.status_mut() = error.kind.status();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let closes = matches!(error.kind.source(), crate::error::ErrorSource::Client);
+    if closes {
+        // What is left of such a request cannot be trusted to be read to its end.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    (response, ResponseBody::Full(bytes::Bytes::from_static(error.kind.message().as_bytes())))
+}

@@ -1,0 +1,66 @@
+//! Connecting to an endpoint: TCP, then TLS where the backend speaks it, within one time-out.
+
+use super::{BackendState, io::Io};
+use crate::limits::Limits;
+use std::{future::Future, net::SocketAddr, pin::Pin};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Why no connection could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// TCP.
+    #[error("cannot connect to {address}: {source}")]
+    Tcp {
+        /// The endpoint.
+        address: SocketAddr,
+        /// What the kernel says.
+        source: std::io::Error,
+    },
+    /// TLS.
+    #[error("TLS with {address} failed: {reason}")]
+    Tls {
+        /// The endpoint.
+        address: SocketAddr,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("connecting to {address} took longer than {limit_ms} ms (connect_timeout)")]
+    Timeout {
+        /// The endpoint.
+        address: SocketAddr,
+        /// The limit.
+        limit_ms: u128,
+    },
+}
+
+/// Connects to an endpoint. Boxed, since it is rare and its state would make every request's future larger.
+pub fn connect<'a>(
+    backend: &'a BackendState,
+    address: SocketAddr,
+    limits: &'a Limits,
+) -> Pin<Box<dyn Future<Output = Result<Io, ConnectError>> + 'a>> {
+    Box::pin(async move {
+        let limit = limits.connect_timeout;
+        match tokio::time::timeout(limit, connect_unlimited(backend, address)).await {
+            Ok(result) => result,
+            Err(_) => Err(ConnectError::Timeout { address, limit_ms: limit.as_millis() }),
+        }
+    })
+}
+
+async fn connect_unlimited(backend: &BackendState, address: SocketAddr) -> Result<Io, ConnectError> {
+    let tcp_error = |source| ConnectError::Tcp { address, source };
+    let stream = TcpStream::connect(address).await.map_err(tcp_error)?;
+    stream.set_nodelay(true).map_err(tcp_error)?;
+    let Some(tls) = &backend.backend.tls else { return Ok(Io::Tcp(stream)) };
+    let tls_error = |reason: String| ConnectError::Tls { address, reason };
+    let config = match backend.tls() {
+        Some(Ok(config)) => config,
+        Some(Err(reason)) => return Err(tls_error(reason.to_owned())),
+        None => return Ok(Io::Tcp(stream)),
+    };
+    let connected = TlsConnector::from(config).connect(tls.server_name.clone(), stream).await;
+    connected.map(|stream| Io::Tls(Box::new(stream))).map_err(|error| tls_error(error.to_string()))
+}

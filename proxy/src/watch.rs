@@ -1,0 +1,287 @@
+//! Watching over client connections without a timer each: a connection notes what it does, and its worker looks at all
+//! of them once a second.
+
+use crate::{clock, limits::Limits};
+use bytes::{Buf, BytesMut};
+use futures_util::task::AtomicWaker;
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a connection is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Command {
+    /// Nothing.
+    #[default]
+    None,
+    /// End once what is under way is answered.
+    Graceful,
+    /// End at once: a head comes too slowly.
+    AbortSlowHeader,
+    /// End at once: a request makes no progress.
+    AbortIdleStream,
+}
+
+/// What a connection does, as its worker sees it. Written and read by one thread; atomic only because hyper wants
+/// streams that could be sent to another. Times are milliseconds on the process's clock.
+#[derive(Debug)]
+pub struct Watch {
+    opened_ms: u64,
+    multiplexes: AtomicBool,
+    /// Requests under way.
+    active: AtomicU32,
+    /// When the first byte of a head came, or the connection was opened; [`NEVER`] between requests.
+    head_since_ms: AtomicU64,
+    progress_ms: AtomicU64,
+    command: AtomicU8,
+    waker: AtomicWaker,
+}
+
+/// No time at all.
+const NEVER: u64 = u64::MAX;
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+pub struct Watchlist(RefCell<Vec<Weak<Watch>>>);
+
+/// A stream whose progress is noted; bytes that were read before come first.
+pub struct Watched<S> {
+    stream: S,
+    before: BytesMut,
+    watch: Arc<Watch>,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// A connection that was just accepted.
+    pub fn new() -> Arc<Self> {
+        clock::now();
+        let now = clock::process_ms();
+        Arc::new(Self {
+            opened_ms: now,
+            multiplexes: AtomicBool::new(false),
+            active: AtomicU32::new(0),
+            head_since_ms: AtomicU64::new(now),
+            progress_ms: AtomicU64::new(now),
+            command: AtomicU8::new(Command::None as u8),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// The connection multiplexes (HTTP/2, HTTP/3).
+    pub fn set_multiplexes(&self) {
+        self.multiplexes.store(true, Relaxed);
+    }
+
+    /// A request's head is complete.
+    pub fn began(&self) {
+        self.active.store(self.active.load(Relaxed) + 1, Relaxed);
+        self.head_since_ms.store(NEVER, Relaxed);
+    }
+
+    /// A request is answered.
+    pub fn ended(&self) {
+        self.active.store(self.active.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    /// Takes the command that was given, and sees to it that the next one wakes this task.
+    pub fn poll_command(&self, cx: &Context<'_>) -> Command {
+        self.waker.register(cx.waker());
+        match self.command.load(Relaxed) {
+            0 => Command::None,
+            given => {
+                self.command.store(0, Relaxed);
+                Command::ALL[usize::from(given)]
+            }
+        }
+    }
+
+    /// Tells the connection something.
+    pub fn command(&self, command: Command) {
+        self.command.store(command as u8, Relaxed);
+        self.waker.wake();
+    }
+
+    fn noted(&self) {
+        self.progress_ms.store(clock::process_ms(), Relaxed);
+    }
+
+    fn read(&self) {
+        self.noted();
+        if self.active.load(Relaxed) == 0 && self.head_since_ms.load(Relaxed) == NEVER {
+            self.head_since_ms.store(clock::process_ms(), Relaxed);
+        }
+    }
+
+    /// What is due, by the limits.
+    fn verdict(&self, now_ms: u64, limits: &Limits) -> Command {
+        let past = |since: u64, limit: Duration| u128::from(now_ms.saturating_sub(since)) > limit.as_millis();
+        let (progress, head_since) = (self.progress_ms.load(Relaxed), self.head_since_ms.load(Relaxed));
+        let reads_head = !self.multiplexes.load(Relaxed) && head_since != NEVER;
+        match self.active.load(Relaxed) {
+            0 if reads_head && past(head_since, limits.header_timeout) => Command::AbortSlowHeader,
+            0 if past(progress, limits.keepalive_timeout) => Command::Graceful,
+            1.. if past(progress, limits.stream_idle_timeout) => Command::AbortIdleStream,
+            _ if limits.connection_age_max.is_some_and(|age| past(self.opened_ms, age)) => Command::Graceful,
+            _ => Command::None,
+        }
+    }
+}
+
+impl Command {
+    const ALL: [Self; 4] = [Self::None, Self::Graceful, Self::AbortSlowHeader, Self::AbortIdleStream];
+
+    /// The limit that an abort is about.
+    pub fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Graceful => None,
+            Self::AbortSlowHeader => Some("header_timeout"),
+            Self::AbortIdleStream => Some("stream_idle_timeout"),
+        }
+    }
+}
+
+// === impl Watchlist ===
+
+impl Watchlist {
+    /// Watches over a connection for as long as it exists.
+    pub fn add(&self, watch: &Arc<Watch>) {
+        self.0.borrow_mut().push(Arc::downgrade(watch));
+    }
+
+    /// Once a second: gives every connection what is due.
+    pub fn sweep(&self, limits: &Limits) {
+        let now_ms = clock::process_ms();
+        self.each(|watch| match watch.verdict(now_ms, limits) {
+            Command::None => {}
+            command => watch.command(command),
+        });
+    }
+
+    /// Tells the connections that can say so without a race (those that multiplex), or all of them, to end.
+    pub fn end(&self, only_multiplexing: bool) {
+        self.each(|watch| {
+            if !only_multiplexing || watch.multiplexes.load(Relaxed) {
+                watch.command(Command::Graceful);
+            }
+        });
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.0.borrow().iter().filter(|watch| watch.strong_count() > 0).count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn each(&self, mut visit: impl FnMut(&Watch)) {
+        self.0.borrow_mut().retain(|watch| match watch.upgrade() {
+            Some(watch) => {
+                visit(&watch);
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+// === impl Watched ===
+
+impl<S> Watched<S> {
+    /// Watches over a stream; `before` is given to the reader first.
+    pub fn new(stream: S, before: BytesMut, watch: Arc<Watch>) -> Self {
+        Self { stream, before, watch }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.before.is_empty() {
+            let length = this.before.len().min(buf.remaining());
+            buf.put_slice(&this.before[..length]);
+            this.before.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let filled = buf.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if buf.filled().len() > filled {
+            this.watch.read();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.watch.noted();
+        Pin::new(&mut this.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.watch.noted();
+        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn each_limit_has_its_own_verdict() {
+        let limits = Limits { connection_age_max: Some(Duration::from_secs(1000)), ..Limits::default() };
+        let watch = Watch::new();
+        let after = |seconds: u64| watch.opened_ms + seconds * 1000;
+        assert_eq!(watch.verdict(after(9), &limits), Command::None);
+        assert_eq!(watch.verdict(after(11), &limits), Command::AbortSlowHeader);
+        watch.began();
+        assert_eq!(watch.verdict(after(299), &limits), Command::None);
+        assert_eq!(watch.verdict(after(301), &limits), Command::AbortIdleStream);
+        watch.ended();
+        assert_eq!(watch.verdict(after(74), &limits), Command::None);
+        assert_eq!(watch.verdict(after(76), &limits), Command::Graceful);
+        watch.progress_ms.store(after(1000), Relaxed);
+        assert_eq!(watch.verdict(after(1001), &limits), Command::Graceful);
+    }
+
+    #[test]
+    fn a_connection_that_multiplexes_is_not_held_to_the_time_of_one_head() {
+        let watch = Watch::new();
+        watch.set_multiplexes();
+        assert_eq!(watch.verdict(watch.opened_ms + 11_000, &Limits::default()), Command::None);
+    }
+}
