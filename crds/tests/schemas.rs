@@ -1,4 +1,5 @@
 //! What is served, that every schema and rule is usable, and how admission treats defaults, status and typing errors.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

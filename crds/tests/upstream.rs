@@ -1,4 +1,5 @@
 //! Upstream's own examples: the valid ones are taken and lose nothing, the invalid ones are refused at the right field.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -47,7 +47,7 @@ fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, 
 pub(crate) fn with_self(value: &Value, node: &Node, evaluate: impl FnOnce(&Context<'_>)) {
     FUNCTIONS.with(|functions| {
         let mut context = functions.new_inner_scope();
-        context.add_variable_from_value("self", convert(value, Some(node)));
+        context.add_variable_from_value("self", convert(value, node));
         evaluate(&context);
     });
 }
@@ -67,24 +67,24 @@ pub(crate) fn unknown_function(program: &Program) -> Option<String> {
     names.first().map(|name| (*name).to_owned())
 }
 
-fn convert(value: &Value, node: Option<&Node>) -> CelValue {
+/// What the schema does not describe stays invisible, as in the API server; so the depth is the schema's too.
+fn convert(value: &Value, node: &Node) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
         Value::Bool(value) => CelValue::Bool(*value),
         Value::Number(value) => number(value),
         Value::String(text) => CelValue::String(Arc::new(text.clone())),
         Value::Array(items) => {
-            let node = node.and_then(|node| node.items.as_deref());
-            CelValue::List(Arc::new(items.iter().map(|item| convert(item, node)).collect()))
+            let items = node.items.as_ref().map(|node| items.iter().map(|item| convert(item, node)).collect());
+            CelValue::List(Arc::new(items.unwrap_or_default()))
         }
         Value::Object(object) => {
-            let is_map = node.is_some_and(Node::is_map);
+            let is_map = node.is_map();
             let entry = |(key, value): (&String, &Value)| {
                 let name = if is_map { Cow::Borrowed(key.as_str()) } else { escaped(key) };
-                let node = node.and_then(|node| node.field(key));
-                (Key::String(Arc::new(name.into_owned())), convert(value, node))
+                Some((Key::String(Arc::new(name.into_owned())), convert(value, node.field(key)?)))
             };
-            CelValue::Map(Map { map: Arc::new(object.iter().map(entry).collect()) })
+            CelValue::Map(Map { map: Arc::new(object.iter().filter_map(entry).collect()) })
         }
     }
 }
@@ -137,10 +137,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// A schema that has every field of `value`.
+    fn describing(value: &Value) -> Node {
+        let fields = value.as_object().into_iter().flatten();
+        let properties = fields.map(|(name, value)| (name.as_str().into(), describing(value))).collect();
+        let items = value.as_array().and_then(|items| items.first()).map(|item| Box::new(describing(item)));
+        Node { properties, items, ..Node::default() }
+    }
+
     fn eval(rule: &str, value: Value) -> Result<CelValue, ExecutionError> {
         let program = Program::compile(rule).unwrap();
-        let mut result = None;
-        with_self(&value, &Node::default(), |context| result = Some(program.execute(context)));
+        let (node, mut result) = (describing(&value), None);
+        with_self(&value, &node, |context| result = Some(program.execute(context)));
         result.unwrap()
     }
 
@@ -163,6 +171,14 @@ mod tests {
         ] {
             assert_eq!(eval(rule, value), Ok(CelValue::Bool(true)), "{rule}");
         }
+    }
+
+    #[test]
+    fn what_the_schema_does_not_describe_is_invisible() {
+        let (value, mut result) = (json!({"known": 1, "unknown": 2}), None);
+        let program = Program::compile("has(self.known) && !has(self.unknown)").unwrap();
+        with_self(&value, &describing(&json!({"known": 1})), |context| result = Some(program.execute(context)));
+        assert_eq!(result, Some(Ok(CelValue::Bool(true))));
     }
 
     #[test]

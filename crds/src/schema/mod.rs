@@ -10,6 +10,8 @@ mod prepare;
 mod rule;
 mod structural;
 mod table;
+#[cfg(test)]
+mod tests;
 mod unknown;
 
 pub use error::{FieldError, FieldErrorKind, PathElement};

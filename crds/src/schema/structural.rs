@@ -16,7 +16,7 @@ pub(crate) fn validate(value: &Value, node: &Node, path: &Path<'_>, errors: &mut
     if !node.allowed.is_empty() && !node.allowed.contains(value) {
         let allowed: Vec<String> = node.allowed.iter().map(Value::to_string).collect();
         let message = format!("supported values: {}", allowed.join(", "));
-        errors.push(path.error(FieldErrorKind::Unsupported { value: shown(value) }, message));
+        errors.push(path.error(FieldErrorKind::Unsupported { value: type_or_value(value) }, message));
     }
     if let Some(error) = type_error(value, node, path) {
         errors.push(error);
@@ -194,13 +194,13 @@ fn junctors(value: &Value, node: &Node, path: &Path<'_>, errors: &mut Vec<FieldE
 
 /// How many fields of an object are as the alternative wants them.
 fn fields_that_pass(value: &Value, alternative: &Node) -> usize {
-    let passes = |(name, node): &(&Box<str>, &Node)| {
+    let passes = |name: &str, node: &Node| {
         let mut errors = Vec::new();
-        let Some(value) = value.get(&***name) else { return false };
+        let Some(value) = value.get(name) else { return false };
         validate(value, node, &Path::Root, &mut errors);
         errors.is_empty()
     };
-    alternative.properties.iter().filter(passes).count()
+    alternative.properties.iter().filter(|(name, node)| passes(name, node)).count()
 }
 
 fn exclusion(excluded: &Node) -> String {
