@@ -3,10 +3,25 @@
 //! changes nothing else.
 #![forbid(unsafe_code)]
 
+mod changes;
+mod conditions;
 pub mod edges;
+mod gateway;
+mod mesh;
 pub mod objects;
+mod pass;
+mod policy_status;
+mod ports;
+mod refs;
+mod route;
+mod selector;
 pub mod snapshot;
+pub mod statuses;
+mod translation;
+mod wasm_filters;
 
 pub use edges::Edges;
 pub use objects::{ObjectName, Objects};
 pub use snapshot::Snapshot;
+pub use statuses::Statuses;
+pub use translation::{Translation, translate};

@@ -108,6 +108,28 @@ impl<T> HostMap<T> {
         exact.into_iter().chain(parents.filter_map(|suffix| self.wildcard.get(suffix))).chain(&self.any)
     }
 
+    /// The value of this very name (`None`: any host).
+    pub(crate) fn get_exactly(&self, hostname: Option<&Hostname>) -> Option<&T> {
+        match hostname {
+            None => self.any.as_ref(),
+            Some(Hostname::Exact(name)) => self.exact.get(name),
+            Some(Hostname::Wildcard(suffix)) => self.wildcard.get(suffix),
+        }
+    }
+
+    /// Whether the names are the same, and the values by `equal`.
+    pub(crate) fn same(&self, other: &Self, equal: impl Fn(&T, &T) -> bool) -> bool {
+        let maps = |a: &HashMap<Arc<str>, T>, b: &HashMap<Arc<str>, T>| {
+            a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| equal(value, other)))
+        };
+        let any = match (&self.any, &other.any) {
+            (Some(a), Some(b)) => equal(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        any && maps(&self.exact, &other.exact) && maps(&self.wildcard, &other.wildcard)
+    }
+
     /// All entries: exact names, wildcards, any; each group in the order of its names.
     pub fn iter(&self) -> impl Iterator<Item = (Option<Hostname>, &T)> {
         let mut exact: Vec<_> = self.exact.iter().collect();

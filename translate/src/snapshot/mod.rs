@@ -23,6 +23,7 @@ pub use rule::{
     PathModifier, Redirect, Retry, Rewrite, RouteKind, Rule, RuleId, SessionCarrier, SessionPersistence, Target,
     Timeouts,
 };
+pub(crate) use table::HostRoutes;
 pub use table::{Candidate, Considered, RouteTable};
 pub use wasm::{FailureMode, ModuleDigest, WasmFilter};
 

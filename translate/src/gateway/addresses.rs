@@ -1,0 +1,27 @@
+//! Addresses of Gateways: which types can be served, and whether those that were asked for are.
+
+use crate::{
+    conditions::{Refusal, refusal},
+    edges::GatewayAddresses,
+};
+use portolan_crds::Gateway;
+
+/// Why the addresses that a Gateway asks for are of a type that cannot be served. Only IP addresses can be bound; a
+/// host name says nothing of where to listen.
+pub(super) fn unsupported(gateway: &Gateway) -> Option<Refusal> {
+    let kinds = gateway.spec.addresses.iter().map(|address| address.kind.as_deref().unwrap_or("IPAddress"));
+    let (at, other) = kinds.enumerate().find(|(_, kind)| *kind != "IPAddress")?;
+    Some(refusal(
+        "UnsupportedAddress",
+        format!("spec.addresses[{at}].type: {other} is not supported, only IPAddress is"),
+    ))
+}
+
+/// Why the Gateway is not at the addresses where it should be.
+pub(super) fn unprogrammed(addresses: &GatewayAddresses) -> Option<Refusal> {
+    if !addresses.unusable.is_empty() {
+        let all: Vec<_> = addresses.unusable.iter().map(|(address, why)| format!("{address}: {why}")).collect();
+        return Some(refusal("AddressNotUsable", format!("spec.addresses: {}", all.join("; "))));
+    }
+    addresses.assigned.is_empty().then(|| refusal("AddressNotAssigned", "no address is assigned to the Gateway yet"))
+}

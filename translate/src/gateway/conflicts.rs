@@ -1,0 +1,112 @@
+//! Listeners that stand in each other's way. Within one object all that conflict lose, between objects the one of
+//! higher precedence wins (<https://gateway-api.sigs.k8s.io/geps/gep-1713/>).
+
+use super::listener::{ListenerEntry, Protocol};
+use crate::{
+    conditions::{Refusal, refusal},
+    snapshot::{Hostname, Transport},
+};
+
+/// Why two listeners cannot both be served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Conflict {
+    Hostname,
+    Protocol,
+}
+
+/// Notes conflicts between the listeners of one Gateway: `owners` are the positions of the listeners of each object, in
+/// order of precedence.
+pub(super) fn mark(listeners: &mut [ListenerEntry], owners: &[Vec<usize>]) {
+    let mut accepted: Vec<usize> = Vec::new();
+    for own in owners {
+        let candidates: Vec<usize> = own.iter().copied().filter(|at| listeners[*at].protocol.is_some()).collect();
+        let mut verdicts = Vec::new();
+        for at in &candidates {
+            let others = accepted.iter().chain(candidates.iter().filter(|other| *other != at));
+            let found = others.filter_map(|other| {
+                let conflict = between(&listeners[*at], &listeners[*other])?;
+                Some((conflict, *other))
+            });
+            verdicts.push(describe(listeners, found.collect()));
+        }
+        for (at, verdict) in candidates.iter().zip(verdicts) {
+            if verdict.is_none() {
+                accepted.push(*at);
+            }
+            listeners[*at].conflict = verdict;
+        }
+    }
+    mark_overlaps(listeners, &accepted);
+}
+
+fn between(a: &ListenerEntry, b: &ListenerEntry) -> Option<Conflict> {
+    let (Some(first), Some(second)) = (a.protocol, b.protocol) else { return None };
+    // One number may stand for a TCP and a UDP port.
+    if a.spec.port != b.spec.port || a.transport() != b.transport() {
+        return None;
+    }
+    let by_name = match (first, second) {
+        (Protocol::Http, Protocol::Http) => true,
+        (first, second) => first.is_tls() && second.is_tls(),
+    };
+    match by_name {
+        false => Some(Conflict::Protocol),
+        true => (a.hostname == b.hostname).then_some(Conflict::Hostname),
+    }
+}
+
+fn describe(listeners: &[ListenerEntry], found: Vec<(Conflict, usize)>) -> Option<Refusal> {
+    let (first, _) = found.first()?;
+    // A conflict of protocols is the graver one: no host name could solve it.
+    let conflict = if found.iter().any(|(one, _)| *one == Conflict::Protocol) { Conflict::Protocol } else { *first };
+    let names: Vec<_> = found.iter().map(|(_, other)| listeners[*other].id.to_string()).collect();
+    let (reason, why) = match conflict {
+        Conflict::Hostname => ("HostnameConflict", "the same port and host name"),
+        Conflict::Protocol => ("ProtocolConflict", "the same port with a protocol that cannot share it"),
+    };
+    Some(refusal(reason, format!("{} has {why}", names.join(", "))))
+}
+
+/// Notes listeners that end TLS on one port for host names that overlap: a client that uses a connection for several
+/// names may meet the wrong one.
+fn mark_overlaps(listeners: &mut [ListenerEntry], accepted: &[usize]) {
+    let ends_tls = |at: &&usize| listeners[**at].protocol.is_some_and(Protocol::ends_tls);
+    let candidates: Vec<usize> = accepted.iter().filter(ends_tls).copied().collect();
+    for (position, a) in candidates.iter().enumerate() {
+        for b in &candidates[position + 1..] {
+            let (first, second) = (&listeners[*a], &listeners[*b]);
+            if first.spec.port != second.spec.port || !intersect(first.hostname.as_ref(), second.hostname.as_ref()) {
+                continue;
+            }
+            let (first, second) = (first.id.to_string(), second.id.to_string());
+            listeners[*a].overlaps.push(second);
+            listeners[*b].overlaps.push(first);
+        }
+    }
+}
+
+fn intersect(a: Option<&Hostname>, b: Option<&Hostname>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.intersects(b),
+        _ => true,
+    }
+}
+
+/// Notes listeners whose port is taken by another Gateway at the same address; the Gateways come in order of precedence.
+pub(super) fn mark_taken<'a>(
+    listeners: impl Iterator<Item = (&'a mut ListenerEntry, Vec<(std::net::SocketAddr, Transport)>)>,
+) {
+    let mut taken = std::collections::HashMap::new();
+    for (listener, sockets) in listeners {
+        if !listener.accepted() {
+            continue;
+        }
+        let gateway = listener.gateway;
+        if let Some(socket) = sockets.iter().find(|socket| taken.get(*socket).is_some_and(|owner| *owner != gateway)) {
+            let message = format!("port: {} is taken by a Gateway of higher precedence", socket.0);
+            listener.refused = Some(refusal("PortUnavailable", message));
+            continue;
+        }
+        taken.extend(sockets.into_iter().map(|socket| (socket, gateway)));
+    }
+}

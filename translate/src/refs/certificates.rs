@@ -1,0 +1,114 @@
+//! Certificates and keys out of Secrets, certificate authorities out of ConfigMaps: read, and checked as far as can be
+//! done without a clock (an expired certificate is served, and its clients say so).
+
+use super::grants::{Grants, Referent, Referrer};
+use crate::{
+    changes::Changes,
+    conditions::{Refusal, refusal},
+    objects::{ObjectName, Objects},
+};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use portolan_crds::common::SecretObjectReference;
+use rustls::{crypto::aws_lc_rs::sign::any_supported_type, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use std::{collections::HashMap, sync::Arc};
+
+/// Certificates by the Secret that holds them, kept from translation to translation: reading keys is slow, and a
+/// certificate that did not change must keep its `Arc`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Certificates {
+    read: HashMap<ObjectName, Result<Arc<CertifiedKey>, String>>,
+}
+
+/// Why a reference to a Secret does not give a certificate.
+pub(crate) enum CertificateError {
+    /// There is no grant.
+    NotPermitted(String),
+    /// It is absent, or of another kind, or holds no certificate with its key.
+    Invalid(String),
+}
+
+// === impl Certificates ===
+
+impl Certificates {
+    /// Forgets the certificates of Secrets that changed.
+    pub(crate) fn since(last: Option<&Self>, changes: &Changes) -> Self {
+        let mut read = last.map(|last| last.read.clone()).unwrap_or_default();
+        read.retain(|name, _| !changes.secrets.has(name));
+        Self { read }
+    }
+
+    /// The certificate that a reference names.
+    pub(crate) fn resolve(
+        &mut self,
+        objects: &Objects,
+        grants: &Grants,
+        from: Referrer<'_>,
+        reference: &SecretObjectReference,
+    ) -> Result<Arc<CertifiedKey>, CertificateError> {
+        if (reference.group(), reference.kind()) != ("", "Secret") {
+            let shown = format!("{}/{} {}", reference.group(), reference.kind(), reference.name);
+            return Err(CertificateError::Invalid(format!(
+                "{shown}: only a Secret (group \"\") can hold a certificate"
+            )));
+        }
+        let namespace = reference.namespace.as_deref().unwrap_or(from.namespace);
+        let name = ObjectName::new(namespace, reference.name.as_str());
+        let to = Referent::core("Secret", &name);
+        if !grants.allow(from, to) {
+            return Err(CertificateError::NotPermitted(to.not_permitted(from)));
+        }
+        let Some(secret) = objects.secrets.get(&name) else {
+            return Err(CertificateError::Invalid(format!("Secret {name} does not exist")));
+        };
+        let read = self.read.entry(name.clone()).or_insert_with(|| certified_key(secret).map(Arc::new));
+        read.clone().map_err(|why| CertificateError::Invalid(format!("Secret {name}: {why}")))
+    }
+}
+
+/// Reads a Secret of the type `kubernetes.io/tls`.
+fn certified_key(secret: &Secret) -> Result<CertifiedKey, String> {
+    if let Some(other) = secret.type_.as_deref().filter(|kind| *kind != "kubernetes.io/tls") {
+        return Err(format!("its type is {other}, not kubernetes.io/tls"));
+    }
+    let chain = certificates(secret_value(secret, "tls.crt").ok_or("key tls.crt is missing")?)
+        .map_err(|why| format!("tls.crt {why}"))?;
+    let key = secret_value(secret, "tls.key").ok_or("key tls.key is missing")?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "tls.key holds no private key in PEM")?;
+    let key = any_supported_type(&key).map_err(|_| "tls.key holds a key of an unsupported type or size")?;
+    let pair = CertifiedKey::new(chain, key);
+    match pair.keys_match() {
+        // A key that cannot tell its public part is not known to differ.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(pair),
+        Err(_) => Err("the key in tls.key does not belong to the certificate in tls.crt".to_owned()),
+    }
+}
+
+/// A value of a Secret; `stringData` counts as the API server counts it.
+pub(crate) fn secret_value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
+    let text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
+    text.or_else(|| secret.data.as_ref()?.get(key).map(|ByteString(bytes)| bytes.as_slice()))
+}
+
+/// Certificates in PEM, at least one, each well formed.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| "is no valid PEM".to_owned())?;
+    if all.is_empty() {
+        return Err("holds no certificate in PEM".to_owned());
+    }
+    match all.iter().all(|der| x509_parser::parse_x509_certificate(der).is_ok()) {
+        true => Ok(all),
+        false => Err("holds a certificate that is malformed".to_owned()),
+    }
+}
+
+/// The authorities in the ConfigMap `name`, key `ca.crt`.
+pub(crate) fn authorities(objects: &Objects, name: &ObjectName) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let invalid = |why: &str| refusal("InvalidCACertificateRef", format!("ConfigMap {name} {why}"));
+    let map = objects.config_maps.get(name).ok_or_else(|| invalid("does not exist"))?;
+    let text = map.data.as_ref().and_then(|data| data.get("ca.crt")).map(String::as_bytes);
+    let bytes = || map.binary_data.as_ref()?.get("ca.crt").map(|ByteString(bytes)| bytes.as_slice());
+    let pem = text.or_else(bytes).ok_or_else(|| invalid("has no key ca.crt"))?;
+    certificates(pem).map_err(|why| invalid(&format!("key ca.crt {why}")))
+}

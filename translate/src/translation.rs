@@ -1,0 +1,115 @@
+//! `translate`: what it gives, and what is kept from one translation to the next.
+
+use crate::{
+    changes::{Changes, Retained},
+    edges::Edges,
+    objects::Objects,
+    pass::{Kept, Pass},
+    refs::endpoints::{self, SliceServices, Slices},
+    snapshot::{Backend, Endpoints, Snapshot},
+    statuses::{Note, Severity, Statuses},
+};
+use std::sync::Arc;
+
+/// What `translate` gives: a snapshot, statuses, and what makes the next translation cheap.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    /// What the engine serves.
+    pub snapshot: Arc<Snapshot>,
+    /// What the objects are told.
+    pub statuses: Arc<Statuses>,
+    pub(crate) memo: Arc<Memo>,
+}
+
+/// What is kept to compare with and to reuse.
+#[derive(Debug)]
+pub(crate) struct Memo {
+    pub(crate) edges: Edges,
+    pub(crate) objects: Retained,
+    pub(crate) slices: SliceServices,
+    /// What a change of endpoints leaves as it is.
+    pub(crate) kept: Arc<Kept>,
+}
+
+/// Translates objects to a snapshot and statuses. Pure and total: never fails, and the same inputs give the same result,
+/// whether or not there was a translation before; that one only makes it cheaper.
+pub fn translate(objects: &Objects, edges: &Edges, previous: Option<&Translation>) -> Translation {
+    let changes = Changes::since(previous.map(|previous| &previous.memo.objects), objects);
+    match previous {
+        Some(previous) if changes.only_endpoints() && previous.memo.edges == *edges => {
+            endpoints_only(objects, previous, &changes)
+        }
+        _ => Pass::new(objects, edges, previous, changes).run(),
+    }
+}
+
+/// A translation after nothing but EndpointSlices changed: everything else is what it was.
+fn endpoints_only(objects: &Objects, previous: &Translation, changes: &Changes) -> Translation {
+    if !changes.endpoint_slices.any() {
+        return previous.clone();
+    }
+    let (memo, snapshot) = (&previous.memo, &previous.snapshot);
+    let slices = endpoints::slice_services(objects);
+    let changed = endpoints::changed_services(changes, Some(&memo.slices), &slices);
+    let stale = |backend: &Backend| changed.as_ref().is_none_or(|names| names.contains(&backend.key.service));
+    let endpoints = endpoints_of(objects, &snapshot.backends, Some(snapshot), stale);
+    let notes = all_notes(&memo.kept.notes, objects);
+    let statuses = match notes == previous.statuses.notes {
+        true => previous.statuses.clone(),
+        false => Arc::new(Statuses { notes, ..Statuses::clone(&previous.statuses) }),
+    };
+    Translation {
+        snapshot: Arc::new(Snapshot { endpoints, ..Snapshot::clone(snapshot) }),
+        statuses,
+        memo: Arc::new(Memo {
+            edges: memo.edges.clone(),
+            objects: changes.retain(Some(&memo.objects), objects),
+            slices,
+            kept: memo.kept.clone(),
+        }),
+    }
+}
+
+/// The endpoints of all backends; those of backends that are not `stale` are those of `before`.
+pub(crate) fn endpoints_of(
+    objects: &Objects,
+    backends: &[Option<Arc<Backend>>],
+    before: Option<&Snapshot>,
+    stale: impl Fn(&Backend) -> bool,
+) -> Arc<[Arc<Endpoints>]> {
+    let mut slices = None;
+    let none = Arc::new(Endpoints::default());
+    let endpoints = backends.iter().enumerate().map(|(at, backend)| {
+        let Some(backend) = backend else { return none.clone() };
+        let earlier = before.and_then(|before| {
+            let earlier = before.backends.get(at)?.as_ref()?;
+            (earlier.key == backend.key).then(|| before.endpoints.get(at)).flatten()
+        });
+        if let Some(earlier) = earlier.filter(|_| !stale(backend)) {
+            return earlier.clone();
+        }
+        let slices: &Slices<'_> = slices.get_or_insert_with(|| Slices::new(objects));
+        let service = objects.services.get(&backend.key.service).map(|service| &**service);
+        let now = slices.endpoints(backend, service);
+        match earlier {
+            Some(earlier) if **earlier == now => earlier.clone(),
+            _ => Arc::new(now),
+        }
+    });
+    endpoints.collect()
+}
+
+/// Notes with those about endpoints, sorted.
+pub(crate) fn all_notes(others: &[Note], objects: &Objects) -> Vec<Note> {
+    let foreign = objects.endpoint_slices.iter().filter(|(_, slice)| slice.address_type == "FQDN");
+    let foreign = foreign.map(|(name, _)| Note {
+        kind: "EndpointSlice",
+        object: name.clone(),
+        severity: Severity::Problem,
+        message: "addressType: FQDN is not supported, only IPv4 and IPv6 are".to_owned(),
+    });
+    let mut notes: Vec<_> = others.iter().cloned().chain(foreign).collect();
+    notes.sort();
+    notes.dedup();
+    notes
+}
