@@ -1,0 +1,3 @@
+module portolan.dev/filters/go-hello
+
+go 1.24

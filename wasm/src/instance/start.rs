@@ -1,0 +1,131 @@
+//! The start of an instance: instantiate, initialise, root context, `on_vm_start`, `on_configure`.
+//! Whatever goes wrong here is one failure of kind `Start`, with its cause in words.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use wasmtime::{Store, TypedFunc, WasmParams, WasmResults};
+
+use super::exports::func;
+use super::{Env, Exports, Guest, Inner, Instance, ROOT, State};
+use crate::engine::TICK;
+use crate::outcome::{FailureKind, FilterFailure};
+
+impl Instance {
+    /// Starts an instance and configures it.
+    pub(crate) fn start(env: &Rc<Env>) -> Result<Rc<Self>, FilterFailure> {
+        let instance = match Self::instantiate(env) {
+            Ok(instance) => instance,
+            Err(message) => {
+                let failure = env.failure(FailureKind::Start, &message);
+                env.shared.counters.failed(failure.kind);
+                env.host.log(&env.name, crate::host::LogLevel::Error, &failure.message);
+                return Err(failure);
+            }
+        };
+        instance.configure()?;
+        env.shared.counters.instances_started.fetch_add(1, Ordering::Relaxed);
+        Ok(instance)
+    }
+
+    fn instantiate(env: &Rc<Env>) -> Result<Rc<Self>, String> {
+        let module = &env.config.module;
+        module.engine.start_clock().map_err(|error| format!("no thread for deadlines: {error}"))?;
+        let mut store = Store::new(module.engine.raw(), State::new(Rc::clone(env)));
+        store.limiter(|state| &mut state.limiter);
+        store.set_epoch_deadline(ticks(env.config.limits.time_to_start));
+        let text = |error: wasmtime::Error| format!("{error:#}");
+        let guest = module.pre.instantiate(&mut store).map_err(text)?;
+        let memory = guest.get_memory(&mut store, "memory").ok_or("no memory is exported")?;
+        let allocate = func(&guest, &mut store, "proxy_on_memory_allocate")
+            .or_else(|| func(&guest, &mut store, "malloc"));
+        store.data_mut().guest = Some(Guest { memory, allocate });
+        initialise(&guest, &mut store).map_err(text)?;
+        let exports = Exports::look_up(&guest, &mut store);
+        Ok(Rc::new_cyclic(|weak| {
+            store.data_mut().instance = weak.clone();
+            Self {
+                inner: RefCell::new(Inner::Live(Box::new(store))),
+                exports,
+                env: Rc::clone(env),
+                ticks_per_call: ticks(env.config.limits.time_per_call),
+                served: Cell::new(0),
+                dead: Cell::new(false),
+            }
+        }))
+    }
+
+    fn configure(&self) -> Result<(), FilterFailure> {
+        if let Some(create) = &self.exports.context_create {
+            self.start_call("proxy_on_context_create", create, (ROOT, 0))?;
+        }
+        if let Some(vm_start) = &self.exports.vm_start {
+            // There is no configuration of the machine apart from the plugin's.
+            let accepted = self.start_call("proxy_on_vm_start", vm_start, (ROOT, 0))?;
+            self.expect_true("proxy_on_vm_start", accepted)?;
+        }
+        if let Some(configure) = &self.exports.configure {
+            let size = u32::try_from(self.env.config.configuration.len()).unwrap_or(u32::MAX);
+            let accepted = self.start_call("proxy_on_configure", configure, (ROOT, size))?;
+            self.expect_true("proxy_on_configure", accepted)?;
+        }
+        Ok(())
+    }
+
+    fn start_call<P: WasmParams, R: WasmResults>(
+        &self,
+        name: &str,
+        func: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<R, FilterFailure> {
+        let allowed = ticks(self.env.config.limits.time_to_start);
+        self.call_within(allowed, ROOT, func, params).map_err(|failure| {
+            let message = format!("{name}: {}: {}", failure.kind.name(), failure.message);
+            self.env.failure(FailureKind::Start, &message)
+        })
+    }
+
+    fn expect_true(&self, name: &str, accepted: u32) -> Result<(), FilterFailure> {
+        if accepted != 0 {
+            return Ok(());
+        }
+        let message = format!("{name} returned false: the filter refuses its configuration");
+        let failure = self.env.failure(FailureKind::Start, &message);
+        self.report(&failure);
+        Err(failure)
+    }
+}
+
+/// Runs what the toolchain wants to have run first: `_initialize` and `main` of a reactor, or `_start` of a command.
+fn initialise(guest: &wasmtime::Instance, store: &mut Store<State>) -> wasmtime::Result<()> {
+    if let Some(initialize) = func::<(), ()>(guest, &mut *store, "_initialize") {
+        initialize.call(&mut *store, ())?;
+        if let Some(main) = func::<(u32, u32), u32>(guest, &mut *store, "main") {
+            main.call(&mut *store, (0, 0))?;
+        } else if let Some(main) = func::<(), u32>(guest, &mut *store, "__main_void") {
+            main.call(&mut *store, ())?;
+        }
+    } else if let Some(start) = func::<(), ()>(guest, &mut *store, "_start") {
+        start.call(&mut *store, ())?;
+    }
+    Ok(())
+}
+
+/// A time in ticks of the engine's clock: never less than asked, so one more than fits.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_shorter_than_asked() {
+        assert_eq!(ticks(Duration::from_micros(1)), 2);
+        assert_eq!(ticks(Duration::from_millis(5)), 6);
+        assert_eq!(ticks(Duration::MAX), u64::MAX / 2 + 1);
+    }
+}

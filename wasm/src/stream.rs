@@ -1,0 +1,254 @@
+//! One stream in one filter, as the engine drives it: a phase is an async call that is pending while the filter
+//! pauses. Never knows what the outcome does to the request.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::head::{RequestHead, ResponseHead};
+use crate::instance::{BodyStep, Instance, Settled, Slot, Step, joined};
+use crate::map::MapRef;
+use crate::outcome::{BodyOutcome, Direction, EndOfStream, Outcome, TrailersOutcome};
+
+/// A stream that a filter takes part in. Methods take `&self`, so that both directions can be driven at once; each
+/// direction is driven by one caller, in order.
+///
+/// A phase may be dropped while it is pending: what was lent is given back, and the stream can then only be finished.
+/// After a failure, `failureMode: Open` may go on without the filter: heads and trailers are back with the caller, as
+/// the filter left them, and [`Stream::take_held`] gives what it held of the body.
+pub struct Stream {
+    instance: Rc<Instance>,
+    id: u32,
+    finished: Cell<bool>,
+}
+
+/// Whether the engine's choice of a route is still good after the request's headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteChoice {
+    /// The filter did not say otherwise.
+    Kept,
+    /// The filter called `clear_route_cache`: match the route again, with the head as it now is.
+    Cleared,
+}
+
+impl Stream {
+    pub(crate) fn new(instance: Rc<Instance>, id: u32) -> Self {
+        Self { instance, id, finished: Cell::new(false) }
+    }
+
+    /// The request's headers. The filter works on `head` itself.
+    pub async fn request_headers(&self, head: &mut RequestHead, end: EndOfStream) -> Outcome {
+        let count = MapRef::Request(head).len();
+        let lent = Lent::new(self, head, Slot::lend_request_head);
+        let step = lent.stream.instance.headers(self.id, Direction::Request, count, end);
+        self.decided(Direction::Request, step).await.into()
+    }
+
+    /// The response's headers. The filter works on `head` itself.
+    pub async fn response_headers(&self, head: &mut ResponseHead, end: EndOfStream) -> Outcome {
+        let count = MapRef::Response(head).len();
+        let lent = Lent::new(self, head, Slot::lend_response_head);
+        let step = lent.stream.instance.headers(self.id, Direction::Response, count, end);
+        self.decided(Direction::Response, step).await.into()
+    }
+
+    /// A piece of the request's body; an empty one may end it.
+    pub async fn request_body(&self, piece: Bytes, end: EndOfStream) -> BodyOutcome {
+        self.body(Direction::Request, piece, end).await
+    }
+
+    /// A piece of the response's body; an empty one may end it.
+    pub async fn response_body(&self, piece: Bytes, end: EndOfStream) -> BodyOutcome {
+        self.body(Direction::Response, piece, end).await
+    }
+
+    /// The request's trailers.
+    pub async fn request_trailers(&self, trailers: &mut HeaderMap) -> TrailersOutcome {
+        self.trailers(Direction::Request, trailers).await
+    }
+
+    /// The response's trailers.
+    pub async fn response_trailers(&self, trailers: &mut HeaderMap) -> TrailersOutcome {
+        self.trailers(Direction::Response, trailers).await
+    }
+
+    /// Pending until the filter releases what it holds of a body, answers, resets or is lost: to be awaited beside the
+    /// next piece after [`BodyOutcome::Hold`], and beside the upstream's response. Safe to drop at any time.
+    pub async fn released(&self, direction: Direction) -> BodyOutcome {
+        match poll_fn(|cx| self.instance.poll_decision(self.id, direction, cx)).await {
+            Settled::Continue => BodyOutcome::Forward(self.instance.take_body(self.id, direction)),
+            settled => settled.into(),
+        }
+    }
+
+    /// What the filter holds back of a body, for when it is left out after a failure.
+    pub fn take_held(&self, direction: Direction) -> Bytes {
+        self.instance.take_body(self.id, direction)
+    }
+
+    /// Whether the filter asked, since this was last called, that the route be matched again.
+    pub fn take_route_choice(&self) -> RouteChoice {
+        let cleared = self.instance.with_slot(self.id, |slot, _| std::mem::take(&mut slot.route_cleared));
+        if cleared.unwrap_or(false) { RouteChoice::Cleared } else { RouteChoice::Kept }
+    }
+
+    /// The stream is over: the filter logs and forgets it. Attributes of the response must be known by now. Dropping
+    /// the stream does the same.
+    pub fn finish(&self) {
+        if !self.finished.replace(true) {
+            self.instance.close(self.id);
+        }
+    }
+
+    async fn body(&self, direction: Direction, piece: Bytes, end: EndOfStream) -> BodyOutcome {
+        match self.instance.body(self.id, direction, piece, end) {
+            BodyStep::Forward(bytes) => BodyOutcome::Forward(bytes),
+            BodyStep::Hold(released) if released.is_empty() => BodyOutcome::Hold,
+            BodyStep::Hold(released) => BodyOutcome::Forward(released),
+            BodyStep::Settled(settled) => settled.into(),
+            BodyStep::Wait(released) => match self.settled(direction).await {
+                Settled::Continue => {
+                    BodyOutcome::Forward(joined(released, self.instance.take_body(self.id, direction)))
+                }
+                settled => settled.into(),
+            },
+        }
+    }
+
+    async fn trailers(&self, direction: Direction, trailers: &mut HeaderMap) -> TrailersOutcome {
+        let count = trailers.len();
+        let lend: Lend<HeaderMap> = match direction {
+            Direction::Request => |slot, held| slot.request.lend_trailers(held),
+            Direction::Response => |slot, held| slot.response.lend_trailers(held),
+        };
+        let lent = Lent::new(self, trailers, lend);
+        let step = lent.stream.instance.trailers(self.id, direction, count);
+        match self.decided(direction, step).await {
+            Settled::Continue => TrailersOutcome::Continue(self.instance.take_body(self.id, direction)),
+            Settled::Respond(response) => TrailersOutcome::Respond(response),
+            Settled::Reset => TrailersOutcome::Reset,
+            Settled::Failed(failure) => TrailersOutcome::Failed(failure),
+        }
+    }
+
+    async fn decided(&self, direction: Direction, step: Step) -> Settled {
+        match step {
+            Step::Settled(settled) => settled,
+            Step::Paused => self.settled(direction).await,
+        }
+    }
+
+    async fn settled(&self, direction: Direction) -> Settled {
+        poll_fn(|cx| self.instance.poll_settled(self.id, direction, cx)).await
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("filter", &self.instance.env.name).field("id", &self.id).finish()
+    }
+}
+
+impl From<Settled> for Outcome {
+    fn from(settled: Settled) -> Self {
+        match settled {
+            Settled::Continue => Self::Continue,
+            Settled::Respond(response) => Self::Respond(response),
+            Settled::Reset => Self::Reset,
+            Settled::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// Of what is no `Continue`: bytes to forward are the caller's.
+impl From<Settled> for BodyOutcome {
+    fn from(settled: Settled) -> Self {
+        match settled {
+            Settled::Continue => Self::Forward(Bytes::new()),
+            Settled::Respond(response) => Self::Respond(response),
+            Settled::Reset => Self::Reset,
+            Settled::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// Swaps what the caller holds with what the slot holds: called once to lend, once to take back.
+type Lend<T> = fn(&mut Slot, &mut T);
+
+/// Something of the caller's that is with the filter until this is dropped, however the phase ends.
+struct Lent<'a, T> {
+    stream: &'a Stream,
+    held: &'a mut T,
+    swap: Lend<T>,
+    keep: fn(&mut Slot, &T),
+}
+
+impl<'a, T: Keep> Lent<'a, T> {
+    fn new(stream: &'a Stream, held: &'a mut T, swap: Lend<T>) -> Self {
+        stream.instance.with_slot(stream.id, |slot, _| swap(slot, held));
+        let keep = if stream.instance.env.config.module.reads_headers() { T::keep } else { |_: &mut Slot, _: &T| {} };
+        Self { stream, held, swap, keep }
+    }
+}
+
+impl<T> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        self.stream.instance.with_slot(self.stream.id, |slot, _| {
+            (self.swap)(slot, self.held);
+            (self.keep)(slot, self.held);
+        });
+    }
+}
+
+/// What later phases and the log may still read, so that a copy stays with the filter.
+trait Keep {
+    fn keep(slot: &mut Slot, kept: &Self);
+}
+
+impl Keep for RequestHead {
+    fn keep(slot: &mut Slot, kept: &Self) {
+        slot.request_head.clone_from(kept);
+        slot.request_head_known = true;
+    }
+}
+
+impl Keep for ResponseHead {
+    fn keep(slot: &mut Slot, kept: &Self) {
+        slot.response_head.clone_from(kept);
+        slot.response_head_known = true;
+    }
+}
+
+impl Keep for HeaderMap {
+    /// Trailers are read in their phase alone.
+    fn keep(_: &mut Slot, _: &Self) {}
+}
+
+impl Slot {
+    fn lend_request_head(&mut self, head: &mut RequestHead) {
+        std::mem::swap(&mut self.request_head, head);
+        self.request_head_known = !self.request_head_known;
+    }
+
+    fn lend_response_head(&mut self, head: &mut ResponseHead) {
+        std::mem::swap(&mut self.response_head, head);
+        self.response_head_known = !self.response_head_known;
+    }
+}
+
+impl crate::instance::Side {
+    fn lend_trailers(&mut self, trailers: &mut HeaderMap) {
+        std::mem::swap(&mut self.trailers, trailers);
+        self.trailers_known = !self.trailers_known;
+    }
+}
