@@ -18,7 +18,9 @@ pub const QUEUE_LINES_MAX: usize = 4096;
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Lines gathered before they are written.
-const BATCH_LINES_MAX: u64 = 512;
+const BATCH_LINES_MAX: usize = 512;
+/// After a batch, lines gather for so long: meanwhile no worker has to wake the thread.
+const LINGER: Duration = Duration::from_millis(5);
 /// Batches written after the end was asked for: a full queue, were each line a batch.
 const FINAL_BATCHES_MAX: usize = QUEUE_LINES_MAX;
 /// How soon a rotation or the end is seen when the queue was too full to say so.
@@ -85,6 +87,13 @@ struct Output {
 enum Reopen {
     Never,
     File(PathBuf),
+}
+
+/// How a batch left the queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Empty,
+    More,
 }
 
 /// Whether a failure was reported already: a full disk is said once, not once a line.
@@ -184,7 +193,10 @@ impl Output {
                 self.reopen();
             }
             match first {
-                Ok(line) => self.write_batch(line, lines),
+                Ok(line) => match self.write_batch(line, lines) {
+                    Queue::Empty => std::thread::sleep(LINGER),
+                    Queue::More => {}
+                },
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -196,16 +208,21 @@ impl Output {
         }
     }
 
-    fn write_batch(&mut self, first: Vec<u8>, lines: &Receiver<Vec<u8>>) {
+    fn write_batch(&mut self, first: Vec<u8>, lines: &Receiver<Vec<u8>>) -> Queue {
+        let mut queue = Queue::More;
         self.write(&first);
-        while self.pending < BATCH_LINES_MAX {
+        for _ in 1..BATCH_LINES_MAX {
             match lines.try_recv() {
                 Ok(line) => self.write(&line),
-                Err(_) => break,
+                Err(_) => {
+                    queue = Queue::Empty;
+                    break;
+                }
             }
         }
         let flushed = self.out.flush();
         self.settle(flushed);
+        queue
     }
 
     fn write(&mut self, line: &[u8]) {

@@ -321,3 +321,58 @@ impl Reach {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Counts log events.
+    struct Events(Arc<AtomicUsize>);
+
+    impl Subscriber for Events {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_collector_that_stays_away_is_logged_once_and_again_when_it_is_back() {
+        let logged = Arc::new(AtomicUsize::new(0));
+        let mut reach = Reach::new("spans", &Registry::default());
+        let mut after = |result: Result<(), Status>| {
+            reach.note(result);
+            logged.load(Ordering::Relaxed)
+        };
+        tracing::subscriber::with_default(Events(logged.clone()), || {
+            assert_eq!(after(Ok(())), 0, "that all is well is not worth a line");
+            assert_eq!(after(Err(Status::unavailable("away"))), 1);
+            assert_eq!(after(Err(Status::unavailable("away"))), 1);
+            assert_eq!(after(Err(Status::deadline_exceeded("late"))), 1);
+            assert_eq!(after(Ok(())), 2);
+            assert_eq!(after(Ok(())), 2);
+            assert_eq!(after(Err(Status::unavailable("away"))), 3);
+        });
+    }
+}

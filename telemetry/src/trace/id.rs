@@ -55,12 +55,26 @@ impl SpanId {
     }
 }
 
+/// Writes bytes, four at a time, as twice as many lower-case hexadecimal digits.
+#[inline]
 pub(super) fn write_hex(bytes: &[u8], digits: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+    let (words, _) = bytes.as_chunks::<4>();
+    for (eight, word) in digits.chunks_exact_mut(8).zip(words) {
+        eight.copy_from_slice(&hex_word(u32::from_be_bytes(*word)));
     }
+}
+
+/// Eight digits at once: this runs for every request, a digit at a time it would be a third of a trace's cost.
+#[inline]
+fn hex_word(word: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // One nibble a byte.
+    let mut nibbles = u64::from(word);
+    nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff;
+    nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles << 4) & (ONES * 0x0f);
+    let letters = ((nibbles + ONES * 6) >> 4) & ONES;
+    (nibbles + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 // === impl IdRng ===
@@ -124,6 +138,15 @@ impl IdRng {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn digits_are_those_of_the_standard_library() {
+        let mut rng = IdRng::from_seed(9);
+        for _ in 0..1_000 {
+            let id = rng.trace_id();
+            assert_eq!(id.hex(), format!("{:032x}", id.0).as_bytes());
+        }
+    }
 
     #[test]
     fn generators_of_one_seed_agree_and_do_not_repeat_themselves() {

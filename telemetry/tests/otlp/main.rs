@@ -2,22 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod collector;
+mod tls;
+
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::trace::v1::Span as ProtoSpan;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use portolan_telemetry::clock::UnixNanos;
 use portolan_telemetry::metrics::{Registry, WorkerId, names};
@@ -26,88 +20,11 @@ use portolan_telemetry::trace::{
     ClientSpan, IdRng, RequestTrace, Sampler, ServerSpan, Span, SpanEvent, SpanTimes, SpanValue,
 };
 use portolan_telemetry::{FlagKind, HttpMethod, HttpVersion, Labels, ResponseFlag, Scheme, Value};
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+
+use collector::Collector;
 
 /// Longer than any of this takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Received>>);
-
-#[derive(Default)]
-struct Received {
-    metrics: Vec<ExportMetricsServiceRequest>,
-    spans: Vec<ExportTraceServiceRequest>,
-    tenants: Vec<String>,
-    /// Exports of spans to refuse before one is taken.
-    refuse: usize,
-}
-
-#[tonic::async_trait]
-impl MetricsService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.0.lock().unwrap().metrics.push(request.into_inner());
-        Ok(Response::new(Default::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut received = self.0.lock().unwrap();
-        if received.refuse > 0 {
-            received.refuse -= 1;
-            return Err(Status::unavailable("not yet"));
-        }
-        let tenant = request.metadata().get("tenant").map(|value| value.to_str().unwrap().to_owned());
-        received.tenants.extend(tenant);
-        received.spans.push(request.into_inner());
-        Ok(Response::new(Default::default()))
-    }
-}
-
-impl Collector {
-    /// Serves on a free port until the process ends.
-    fn start() -> (Self, SocketAddr) {
-        let collector = Collector::default();
-        let served = collector.clone();
-        let (address, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-                address.send(incoming.local_addr().unwrap()).unwrap();
-                tonic::transport::Server::builder()
-                    .add_service(MetricsServiceServer::new(served.clone()))
-                    .add_service(TraceServiceServer::new(served))
-                    .serve_with_incoming(incoming)
-                    .await
-                    .unwrap();
-            });
-        });
-        let address = told.recv_timeout(PATIENCE).unwrap();
-        (collector, address)
-    }
-
-    fn spans(&self) -> Vec<ProtoSpan> {
-        let received = self.0.lock().unwrap();
-        let scopes = received.spans.iter().flat_map(|request| &request.resource_spans[0].scope_spans);
-        scopes.flat_map(|scope| scope.spans.clone()).collect()
-    }
-
-    fn metric(&self, name: &str) -> Metric {
-        let received = self.0.lock().unwrap();
-        let scopes = received.metrics.iter().flat_map(|request| &request.resource_metrics[0].scope_metrics);
-        scopes.flat_map(|scope| &scope.metrics).rfind(|metric| metric.name == name).unwrap().clone()
-    }
-}
 
 fn config(address: SocketAddr) -> OtlpConfig {
     let endpoint = format!("http://{address}");
