@@ -225,7 +225,7 @@ impl Allocator {
         }
     }
 
-    /// Where `owner` listens for `port`. Where another process has that very address and port, an owner whose
+    /// Where `owner` listens for `port`; ask for its address afterwards. Where another process has that very address and port, an owner whose
     /// address nobody has seen yet moves to another, which is remembered; any other moves the port.
     pub fn listen(&self, owner: &Owner, port: u16, transport: Transport) -> Result<Placement, AddressError> {
         if self.layout == Layout::SingleAddress {

@@ -31,7 +31,7 @@ pub struct PodStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life(u64);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Board {
     inner: Mutex<Inner>,
     sender: watch::Sender<Slices>,
@@ -49,12 +49,6 @@ struct Entry {
     plan: PodPlan,
     played: Option<PlayedPod>,
     slices: Vec<Arc<EndpointSlice>>,
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        Self { inner: Mutex::default(), sender: watch::Sender::default() }
-    }
 }
 
 // === impl Board ===

@@ -8,10 +8,15 @@ use hyper::body::Incoming;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep},
+};
 
 const PATTERN: &[u8] = &[b'x'; 64 * 1024];
+const BREAK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The connection is to break here.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +27,14 @@ pub(crate) struct Aborted;
 pub(crate) struct EchoBody {
     content: Content,
     trailers: Option<HeaderMap>,
-    /// Bytes after which the body breaks off.
-    breaks_after: Option<u64>,
+    breaks: Option<Break>,
+}
+
+struct Break {
+    /// Bytes until then.
+    left: u64,
+    /// Time for what was sent before to leave: a connection that ends drops what it still holds.
+    pause: Pin<Box<Sleep>>,
 }
 
 enum Content {
@@ -58,7 +69,7 @@ impl EchoBody {
     }
 
     fn new(content: Content) -> Self {
-        Self { content, trailers: None, breaks_after: None }
+        Self { content, trailers: None, breaks: None }
     }
 
     pub(crate) fn with_trailers(mut self, trailers: HeaderMap) -> Self {
@@ -68,7 +79,8 @@ impl EchoBody {
 
     /// Half of what is known of its length is sent, then the body breaks off.
     pub(crate) fn broken(mut self) -> Self {
-        self.breaks_after = Some(self.content.length().unwrap_or(0) / 2);
+        let left = self.content.length().unwrap_or(0) / 2;
+        self.breaks = Some(Break { left, pause: Box::pin(tokio::time::sleep(BREAK_PAUSE)) });
         self
     }
 
@@ -110,7 +122,8 @@ impl Body for EchoBody {
     type Error = Aborted;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        if self.breaks_after == Some(0) {
+        if let Some(Break { left: 0, pause }) = &mut self.breaks {
+            ready!(pause.as_mut().poll(cx));
             return Poll::Ready(Some(Err(Aborted)));
         }
         let Some(frame) = ready!(self.next_data(cx)) else {
@@ -118,15 +131,18 @@ impl Body for EchoBody {
             return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
         let mut frame = frame?;
-        if let (Some(left), Some(data)) = (&mut self.breaks_after, frame.data_mut()) {
-            data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= data.len() as u64;
+        if let (Some(breaks), Some(data)) = (&mut self.breaks, frame.data_mut()) {
+            data.truncate(usize::try_from(breaks.left).unwrap_or(usize::MAX));
+            breaks.left -= data.len() as u64;
+            if breaks.left == 0 {
+                breaks.pause.as_mut().reset(Instant::now() + BREAK_PAUSE);
+            }
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.trailers.is_none() && self.breaks_after.is_none() && self.content.length() == Some(0)
+        self.trailers.is_none() && self.breaks.is_none() && self.content.length() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {

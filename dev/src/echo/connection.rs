@@ -13,7 +13,6 @@ use hyper_util::{
     server::conn::auto,
 };
 use std::{
-    future::Future,
     io,
     net::SocketAddr,
     pin::pin,
@@ -30,7 +29,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Counts while a connection is idle too: longer than proxies keep theirs, so that it is they who close.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a connection that has said nothing is kept once the port is closing.
 const SILENT_WHEN_CLOSING: Duration = Duration::from_millis(200);
 /// Pause after `accept` failed, which it does while the process has no file descriptor left.
@@ -78,10 +78,20 @@ pub(crate) async fn accept(
             None => break,
         }
     }
-    // Closing the listener would reset these.
-    while let (Some(Ok((stream, peer))), Some(permit)) = (listener.accept().now_or_never(), permit().now_or_never()) {
-        start(stream, peer, permit);
+    // Closing the listener resets what it has queued. Asked without the runtime, which may not have heard of it yet.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        if let Ok(stream) = from_std(stream)
+            && let Some(permit) = shared.kill.run_until_cancelled(permit()).await
+        {
+            start(stream, peer, permit);
+        }
     }
+}
+
+fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
 }
 
 /// The future's result, or `None` once either token is cancelled.

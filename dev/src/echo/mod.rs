@@ -42,6 +42,7 @@ pub mod messages;
 mod pod;
 mod raw;
 mod stream;
+mod tls;
 mod websocket;
 
 #[cfg(test)]
@@ -50,3 +51,4 @@ mod tests;
 pub use answer::{ClientCertificate, HttpAnswer, Identity, TlsInfo};
 pub use fail::FailCounters;
 pub use pod::{Binding, EchoError, EchoPod, EchoPort, EchoProtocol, EchoSpec};
+pub use tls::{TlsError, server_config};

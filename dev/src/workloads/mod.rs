@@ -126,6 +126,16 @@ impl PodPlan {
     pub fn services(&self) -> Vec<String> {
         self.memberships.iter().map(|membership| membership.service.clone()).collect()
     }
+
+    /// The DNS names by which a cluster knows the pod's Services: what a certificate of the pod should hold.
+    pub fn host_names(&self) -> Vec<String> {
+        let namespace = &self.name.namespace;
+        let of = |membership: &Membership| {
+            let service = &membership.service;
+            ["", ".svc", ".svc.cluster.local"].map(|suffix| format!("{service}.{namespace}{suffix}"))
+        };
+        self.memberships.iter().flat_map(of).collect()
+    }
 }
 
 // === impl Note ===

@@ -103,6 +103,7 @@ fn services_unite_their_ports_on_the_pods_that_they_select() {
     let ports: Vec<_> = pod.ports.iter().map(|port| (port.key, port.protocol)).collect();
     assert_eq!(ports, [(PortKey::tcp(8080), Http), (PortKey::udp(53), Udp), (PortKey::tcp(9090), Auto)]);
     assert_eq!(pod.memberships[3].ports[0].target, PortKey::tcp(8080));
+    assert_eq!(pod.host_names()[..3], ["by-name.default", "by-name.default.svc", "by-name.default.svc.cluster.local"]);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use crate::ca::{Ca, Issued, Usage};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::WebPkiClientVerifier,
 };
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,6 +12,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 struct Pki {
     roots: Arc<RootCertStore>,
+    ca_pem: String,
     server: Issued,
     client: Issued,
     _state: tempfile::TempDir,
@@ -27,6 +27,7 @@ impl Pki {
         let issue = |names: &[&str], usage| ca.issue(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>(), usage);
         Self {
             roots: Arc::new(roots),
+            ca_pem: ca.certificate_pem().to_owned(),
             server: issue(&["echo.test"], Usage::Server).unwrap(),
             client: issue(&["spiffe://cluster.local/ns/a/sa/b", "gateway", "127.0.0.1"], Usage::Client).unwrap(),
             _state: state,
@@ -34,12 +35,7 @@ impl Pki {
     }
 
     fn server(&self) -> Arc<ServerConfig> {
-        let verifier = WebPkiClientVerifier::builder(Arc::clone(&self.roots)).build().unwrap();
-        let (chain, key) = pair(&self.server);
-        let mut config =
-            ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Arc::new(config)
+        server_config(&self.server, Some(&self.ca_pem)).unwrap()
     }
 
     fn client(&self, has_certificate: bool, alpn: &[&str]) -> TlsConnector {
@@ -124,4 +120,14 @@ async fn a_certificate_is_replaced_without_a_restart() {
     assert!(tls(pki.client(true, &[]), address).await.is_err());
     pod.set_tls(Some(pki.server()));
     assert!(tls(pki.client(true, &[]), address).await.is_ok());
+}
+
+#[test]
+fn a_certificate_that_is_none_is_an_error() {
+    let pki = Pki::new();
+    let rubbish = Issued { certificate_pem: "rubbish".into(), key_pem: "rubbish".into() };
+    assert!(matches!(server_config(&rubbish, None), Err(TlsError::Pem(_))));
+    let mixed = Issued { key_pem: pki.client.key_pem.clone(), ..pki.server.clone() };
+    assert!(matches!(server_config(&mixed, None), Err(TlsError::Certificate(_))));
+    assert!(matches!(server_config(&pki.server, Some("no CA")), Err(TlsError::Verifier(_))));
 }
