@@ -147,32 +147,30 @@ impl Merge {
 
     /// An object that is refused now stays as it was, as in a cluster whose API server refuses a change.
     fn keep_refused(&mut self) {
+        let mut kept = BTreeSet::new();
         for (id, origin) in std::mem::take(&mut self.refused) {
-            if self.next.contains_key(&id) {
-                continue;
-            }
-            let Some(before) = self.before.get(&id) else { continue };
-            for problem in self.report.problems.iter_mut().filter(|problem| problem.object.as_ref() == Some(&id)) {
-                problem.effect = Effect::LastGoodServes;
-            }
-            self.next.insert(id, Entry { origin, ..before.clone() });
+            let Some(before) = self.before.get(&id).filter(|_| !self.next.contains_key(&id)) else { continue };
+            self.next.insert(id.clone(), Entry { origin, ..before.clone() });
+            kept.insert(id);
         }
+        self.last_good_serves(|problem| problem.object.as_ref().is_some_and(|id| kept.contains(id)));
     }
 
     /// What an unreadable file held before stays, unless it is written elsewhere now.
     fn keep_unreadable(&mut self) {
+        let mut kept = BTreeSet::new();
         for (id, before) in &self.before {
-            let Some(place) = before.origin.file.ancestors().find(|place| self.unreadable.contains(*place)) else {
-                continue;
-            };
-            if self.next.contains_key(id) {
-                continue;
-            }
+            let unreadable = before.origin.file.ancestors().find(|place| self.unreadable.contains(*place));
+            let Some(place) = unreadable.filter(|_| !self.next.contains_key(id)) else { continue };
             self.next.insert(id.clone(), before.clone());
-            let of_place = |problem: &&mut Problem| problem.object.is_none() && problem.file == place;
-            for problem in self.report.problems.iter_mut().filter(of_place) {
-                problem.effect = Effect::LastGoodServes;
-            }
+            kept.insert(place.to_owned());
+        }
+        self.last_good_serves(|problem| problem.object.is_none() && kept.contains(&problem.file));
+    }
+
+    fn last_good_serves(&mut self, of: impl Fn(&Problem) -> bool) {
+        for problem in self.report.problems.iter_mut().filter(|problem| of(problem)) {
+            problem.effect = Effect::LastGoodServes;
         }
     }
 }

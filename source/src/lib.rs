@@ -8,14 +8,16 @@ mod kinds;
 mod ledger;
 mod places;
 mod problem;
+mod reading;
 mod walk;
 pub mod watch;
 pub mod yaml;
 
-pub use directory::{Directory, FILE_BYTES_MAX, Loaded, ModuleStamp, TOTAL_BYTES_MAX};
+pub use directory::{Directory, Loaded, ModuleStamp};
 pub use kinds::{Kind, Object, Scope};
 pub use places::{FieldPath, Places, Position, Step};
 pub use portolan_translate::objects::{ObjectName, Objects};
 pub use problem::{Effect, Note, ObjectId, Origin, Problem};
+pub use reading::{DOCUMENTS_MAX, FILE_BYTES_MAX, TOTAL_BYTES_MAX};
 pub use walk::{DIRECTORIES_MAX, DIRECTORY_DEPTH_MAX, FILES_MAX};
 pub use yaml::parse_str;

@@ -23,6 +23,9 @@ use std::path::Path;
 /// Most problems reported of one object.
 pub(crate) const FAULTS_MAX: usize = 50;
 
+/// Most problems, and most notes, reported of one document.
+pub(crate) const FINDINGS_MAX: usize = 1000;
+
 /// What became of one document. Positions are those of the document's text.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
@@ -31,6 +34,7 @@ pub(crate) struct Admission {
     pub(crate) notes: Vec<(Position, String)>,
     /// Part of the document could not be attributed to any object.
     pub(crate) incomplete: bool,
+    omitted: usize,
 }
 
 /// An object that the document describes.
@@ -70,6 +74,10 @@ pub(crate) fn admit(value: Value, places: &Places, folder: &Path) -> Admission {
     for (value, places) in envelope::expand_lists(value, places, &mut admission) {
         admission.take(value, places, folder);
     }
+    if admission.omitted > 0 {
+        let message = format!("{} more problems and notes of this document are not shown", admission.omitted);
+        admission.findings.push(Finding { at: places.at(), id: None, path: Vec::new(), message });
+    }
     admission
 }
 
@@ -78,8 +86,7 @@ impl Admission {
         let (kind, api_version) = match envelope::recognise(&value) {
             Recognised::Ours(kind, api_version) => (kind, api_version),
             Recognised::Foreign(description) => {
-                self.notes.push((places.at(), format!("{description} is of no kind that Portolan reads: passed over")));
-                return;
+                return self.note(places, format!("{description} is of no kind that Portolan reads: passed over"));
             }
             Recognised::Refused(fault) => return self.refuse_whole(fault, places),
         };
@@ -88,7 +95,7 @@ impl Admission {
             Err(fault) => return self.refuse_whole(fault, places),
         };
         if let Some(warning) = schema::find(kind, &api_version).and_then(Schema::deprecation) {
-            self.notes.push((places.at(), format!("{api_version} {} {name}: {warning}", kind.name())));
+            self.note(places, format!("{api_version} {} {name}: {warning}", kind.name()));
         }
         let id = ObjectId { kind: kind.name().into(), name };
         let (object, faults) = object(value, kind, &api_version, folder);
@@ -97,25 +104,43 @@ impl Admission {
         self.objects.push(Admitted { id, at: places.at(), object });
     }
 
+    /// Adds what became of another part of the same text.
+    pub(crate) fn extend(&mut self, other: Admission) {
+        let Admission { objects, findings, notes, incomplete, omitted } = other;
+        self.objects.extend(objects);
+        self.findings.extend(findings);
+        self.notes.extend(notes);
+        self.incomplete |= incomplete;
+        self.omitted += omitted;
+    }
+
     /// An object that cannot even be told from others.
     fn refuse_whole(&mut self, fault: FieldFault, places: &Places) {
         self.incomplete = true;
-        self.findings.push(Finding {
-            at: places.locate(&fault.path),
-            id: None,
-            path: fault.path,
-            message: fault.message,
-        });
+        self.find(None, fault, places);
+    }
+
+    fn note(&mut self, places: &Places, message: String) {
+        if self.notes.len() < FINDINGS_MAX { self.notes.push((places.at(), message)) } else { self.omitted += 1 }
+    }
+
+    fn find(&mut self, id: Option<ObjectId>, fault: FieldFault, places: &Places) {
+        if self.findings.len() < FINDINGS_MAX {
+            let FieldFault { path, message } = fault;
+            self.findings.push(Finding { at: places.locate(&path), id, path, message });
+        } else {
+            self.omitted += 1;
+        }
     }
 
     fn report(&mut self, faults: Vec<FieldFault>, id: &ObjectId, places: &Places) {
         let more = faults.len().saturating_sub(FAULTS_MAX);
-        for FieldFault { path, message } in faults.into_iter().take(FAULTS_MAX) {
-            self.findings.push(Finding { at: places.locate(&path), id: Some(id.clone()), path, message });
+        for fault in faults.into_iter().take(FAULTS_MAX) {
+            self.find(Some(id.clone()), fault, places);
         }
         if more > 0 {
             let message = format!("{more} more problems of this object are not shown");
-            self.findings.push(Finding { at: places.at(), id: Some(id.clone()), path: Vec::new(), message });
+            self.find(Some(id.clone()), FieldFault::new(Vec::new(), message), places);
         }
     }
 }

@@ -252,6 +252,14 @@ fn many_faults_of_one_object_are_cut_short() {
 }
 
 #[test]
+fn many_faults_of_one_document_are_cut_short() {
+    let items = "- {}\n".repeat(FINDINGS_MAX + 10);
+    let found = faults(&format!("apiVersion: v1\nkind: List\nitems:\n{items}"));
+    assert_eq!(found.len(), FINDINGS_MAX + 1);
+    assert!(found.last().unwrap().contains("10 more problems and notes"), "{found:?}");
+}
+
+#[test]
 fn a_good_object_is_shared_and_not_copied() {
     let Object::Service(service) = good(SERVICE) else { panic!() };
     assert_eq!(Arc::strong_count(&service), 1);

@@ -1,7 +1,7 @@
 //! Reading and reading again: what stays, what goes, and what is said of it.
 
 use super::*;
-use crate::problem::Effect;
+use crate::{problem::Effect, reading::FILE_BYTES_MAX};
 use tempfile::TempDir;
 
 struct Files {
@@ -171,15 +171,6 @@ fn a_directory_that_is_gone_keeps_what_it_held() {
     assert_eq!(maps(&loaded), ["a=x@1"]);
     assert_eq!((loaded.problems.len(), loaded.problems[0].effect), (1, Effect::LastGoodServes));
     assert!(files.directory.watched().contains(&files.root.path().canonicalize().unwrap()));
-}
-
-#[test]
-fn total_size_ends_at_the_limit() {
-    let mut bytes_left = 10;
-    let files = Files::new(&[("a.yaml", "0123456"), ("b.yaml", "0123456")]);
-    assert!(read_text(&files.root.path().join("a.yaml"), &mut bytes_left).is_ok());
-    let second = read_text(&files.root.path().join("b.yaml"), &mut bytes_left);
-    assert!(matches!(second, Err(Unreadable::Refused(_, message)) if message.contains("all files together")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Parser events → values and places, without recursion: anchors, aliases, merge keys and the limits on them.
 
 use super::{
-    ALIAS_BYTES_MAX, DEPTH_MAX, Fault, NODES_MAX, position,
+    ALIAS_BYTES_MAX, DEPTH_MAX, Fault, NODES_MAX, UNSEPARATED_DOCUMENTS_MAX, position,
     scalar::{self, Forced},
 };
 use crate::places::{Places, Position};
@@ -33,7 +33,7 @@ fn place(marker: &Marker) -> Position {
 
 /// The parser's error in words that name the usual cause.
 fn explain(error: &ScanError, text: &str) -> Fault {
-    let at = place(error.marker());
+    let at = within(place(error.marker()), text);
     let info = error.info();
     if let Some(at) = tab_indentation(text, at.line) {
         let message = format!("cannot read the YAML: {info} (the line is indented by a tab: YAML allows spaces alone)");
@@ -50,6 +50,14 @@ fn explain(error: &ScanError, text: &str) -> Fault {
         ""
     };
     Fault { at, message: format!("cannot read the YAML: {info}{hint}") }
+}
+
+/// The parser counts a line beyond a text that does not end in a line break.
+fn within(at: Position, text: &str) -> Position {
+    let breaks = text.matches(['\n', '\r']).count();
+    let last = text.rsplit(['\n', '\r']).next().unwrap_or_default();
+    let end = position(breaks, last.chars().count());
+    if at.line > end.line { end } else { at }
 }
 
 /// The tab in the indentation of that line, or of the next, which the parser may have read ahead.
@@ -129,12 +137,18 @@ impl Composer {
                 self.open(anchor, Content::Map(Box::default()), at)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::DocumentStart(_) => {
-                self.anchors.clear();
-                Ok(())
-            }
+            Event::DocumentStart(_) => self.start_document(at),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
+    }
+
+    fn start_document(&mut self, at: Position) -> Result<(), Fault> {
+        self.anchors.clear();
+        if self.documents.len() < UNSEPARATED_DOCUMENTS_MAX {
+            return Ok(());
+        }
+        let message = format!("more than {UNSEPARATED_DOCUMENTS_MAX} documents without a line `---` between them");
+        Err(Fault { at, message })
     }
 
     fn scalar(

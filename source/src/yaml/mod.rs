@@ -25,6 +25,9 @@ pub const NODES_MAX: usize = 1_000_000;
 /// Most bytes of text that the aliases of one document may expand to (a value without text counts as one byte).
 pub const ALIAS_BYTES_MAX: usize = 2 << 20;
 
+/// Most documents that end in `...` without a `---` between them.
+pub const UNSEPARATED_DOCUMENTS_MAX: usize = 16;
+
 /// One YAML document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {

@@ -65,6 +65,12 @@ fn tabs_in_indentation_are_named() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_is_placed_within_the_file() {
+    assert!(refused("a: 1\nb").starts_with("f.yaml:2:"), "{}", refused("a: 1\nb"));
+    assert!(refused("a: \"x").starts_with("f.yaml:1:"), "{}", refused("a: \"x"));
+}
+
+#[test]
 fn wrong_indentation_is_placed() {
     let message = refused("a:\n  b: 1\n c: 2\n");
     assert!(message.starts_with("f.yaml:3:") && message.contains("indented wrongly"), "{message}");
@@ -128,6 +134,11 @@ fn depth_ends_at_the_limit_through_aliases_too() {
 }
 
 #[test]
+fn documents_without_separators_end_at_the_limit() {
+    assert!(refused(&"a: 1\n...\n".repeat(20)).starts_with("f.yaml:33:1: more than 16 documents"));
+}
+
+#[test]
 fn values_end_at_the_limit() {
     let text = format!("a: [{}]\n", "1,".repeat(NODES_MAX));
     assert!(refused(&text).contains("more than 1000000 values"));
@@ -166,7 +177,8 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         let (documents, problems) = parse_str(Path::new("f.yaml"), &text);
-        let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+        // A carriage return alone is a line break in YAML.
+        let lines = u32::try_from(text.matches(['\n', '\r']).count()).unwrap() + 1;
         prop_assert!(documents.iter().all(|document| document.locate(&[]).line <= lines));
         prop_assert!(problems.iter().all(|problem| problem.line <= lines), "{problems:?}");
     }
