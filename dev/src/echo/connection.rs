@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Counts while a connection is idle too: longer than proxies keep theirs, so that it is they who close.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long a connection that has said nothing is kept once the port is closing.
+/// How long a connection on which nothing comes is kept once the port is closing.
 const SILENT_WHEN_CLOSING: Duration = Duration::from_millis(200);
 /// Pause after `accept` failed, which it does while the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -181,11 +181,16 @@ where
     let connection = Arc::new(connection);
     let service = hyper::service::service_fn(move |request| http_service::answer(Arc::clone(&connection), request));
     let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // An HTTP/1.1 client may be sending a request just now, which closing would lose: it is answered with
+    // `Connection: close`, and only a connection on which nothing comes for a while is closed by us.
+    let closing = async {
+        drain.cancelled().await;
+        sleep(SILENT_WHEN_CLOSING).await;
+    };
     let served = tokio::select! {
-        // First, so that a request that waits already is begun before the connection is told to close.
         biased;
         served = serving.as_mut() => served,
-        () = drain.cancelled() => {
+        () = closing => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -7,7 +7,9 @@ use super::{
     connection::Connection,
     grpc, websocket,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::sync::{Arc, atomic::Ordering};
@@ -34,11 +36,15 @@ pub(crate) async fn answer(
         Ok(aids) => aids,
         Err(error) => return Ok(plain(StatusCode::BAD_REQUEST, format!("{error}\n"))),
     };
+    let is_http1 = request.version() < Version::HTTP_2;
     let mut response = obey(&connection, &aids, request).await?;
     let pod = HeaderValue::from_str(&connection.shared.identity.load().pod);
     response.headers_mut().insert(POD_HEADER, pod.unwrap_or(HeaderValue::from_static("?")));
     for (name, value) in aids.headers {
         response.headers_mut().append(name, value);
+    }
+    if is_http1 && connection.drain.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }

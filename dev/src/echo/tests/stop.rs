@@ -28,6 +28,22 @@ async fn requests_under_way_are_answered_and_then_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_while_the_port_closes_is_answered_with_close() {
+    let (pod, address) = start(EchoProtocol::Auto);
+    let mut client = Client::h1(connect(address).await).await;
+    bytes(client.get("/").await.unwrap()).await;
+    let stopping = tokio::spawn(pod.stop(LONG));
+    // The stop has begun once nothing is accepted any more.
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let answer = client.get("/").await.unwrap();
+    assert_eq!(answer.headers()["connection"], "close");
+    json(answer).await;
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
 async fn idle_and_silent_connections_do_not_hold_it_up() {
     let (pod, address) = start(EchoProtocol::Auto);
     let mut idle = Client::h1(connect(address).await).await;
