@@ -52,7 +52,9 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The limits do not fit the machine, for instance its address space.
-    #[error("cannot reserve room for {instances} Wasm instances (is the address space limited, as by ulimit -v?): {message}")]
+    #[error(
+        "cannot reserve room for {instances} Wasm instances (is the address space limited, as by ulimit -v?): {message}"
+    )]
     Setup {
         /// As configured.
         instances: u32,
@@ -83,10 +85,8 @@ impl WasmEngine {
     /// # Errors
     /// When the machine has no room for what `config` asks, or the cache directory is open to others.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let setup = |error: wasmtime::Error| EngineError::Setup {
-            instances: config.instances,
-            message: format!("{error:#}"),
-        };
+        let setup =
+            |error: wasmtime::Error| EngineError::Setup { instances: config.instances, message: format!("{error:#}") };
         let engine = Engine::new(&wasmtime_config(&config)).map_err(setup)?;
         let linker = linker::linker(&engine).map_err(setup)?;
         let cache = config.cache.clone().map(|path| ModuleCache::open(path, &engine)).transpose()?;

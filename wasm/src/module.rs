@@ -142,9 +142,9 @@ impl Module {
         let linker = linker::for_module(engine.linker(), &module)?;
         let pre = linker.instantiate_pre(&module).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
         let imports = |name: &str| module.imports().any(|import| import.module() == "env" && import.name() == name);
-        let reads_headers = ["value", "pairs", "size"].iter().any(|what| {
-            imports(&format!("proxy_get_header_map_{what}"))
-        }) || imports("proxy_get_property");
+        let reads_headers =
+            ["value", "pairs", "size"].iter().any(|what| imports(&format!("proxy_get_header_map_{what}")))
+                || imports("proxy_get_property");
         let phases = phases(&module, imports("proxy_set_buffer_bytes"));
         Ok(Self { abi, digest, phases, reads_headers, pre, engine: engine.clone() })
     }
@@ -172,7 +172,10 @@ impl Module {
 
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Module").field("abi", &self.abi).field("sha256", &self.digest.to_string()).finish_non_exhaustive()
+        f.debug_struct("Module")
+            .field("abi", &self.abi)
+            .field("sha256", &self.digest.to_string())
+            .finish_non_exhaustive()
     }
 }
 

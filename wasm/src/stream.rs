@@ -43,7 +43,7 @@ impl Stream {
     /// The request's headers. The filter works on `head` itself.
     pub async fn request_headers(&self, head: &mut RequestHead, end: EndOfStream) -> Outcome {
         let count = MapRef::Request(head).len();
-        let lent = Lent::new(self, head, Slot::lend_request_head);
+        let lent = Lent::new(self, head, REQUEST_HEAD);
         let step = lent.stream.instance.headers(self.id, Direction::Request, count, end);
         self.decided(Direction::Request, step).await.into()
     }
@@ -51,7 +51,7 @@ impl Stream {
     /// The response's headers. The filter works on `head` itself.
     pub async fn response_headers(&self, head: &mut ResponseHead, end: EndOfStream) -> Outcome {
         let count = MapRef::Response(head).len();
-        let lent = Lent::new(self, head, Slot::lend_response_head);
+        let lent = Lent::new(self, head, RESPONSE_HEAD);
         let step = lent.stream.instance.headers(self.id, Direction::Response, count, end);
         self.decided(Direction::Response, step).await.into()
     }
@@ -121,11 +121,11 @@ impl Stream {
 
     async fn trailers(&self, direction: Direction, trailers: &mut HeaderMap) -> TrailersOutcome {
         let count = trailers.len();
-        let lend: Lend<HeaderMap> = match direction {
-            Direction::Request => |slot, held| slot.request.lend_trailers(held),
-            Direction::Response => |slot, held| slot.response.lend_trailers(held),
+        let place = match direction {
+            Direction::Request => REQUEST_TRAILERS,
+            Direction::Response => RESPONSE_TRAILERS,
         };
-        let lent = Lent::new(self, trailers, lend);
+        let lent = Lent::new(self, trailers, place);
         let step = lent.stream.instance.trailers(self.id, direction, count);
         match self.decided(direction, step).await {
             Settled::Continue => TrailersOutcome::Continue(self.instance.take_body(self.id, direction)),
@@ -182,73 +182,60 @@ impl From<Settled> for BodyOutcome {
     }
 }
 
-/// Swaps what the caller holds with what the slot holds: called once to lend, once to take back.
-type Lend<T> = fn(&mut Slot, &mut T);
-
 /// Something of the caller's that is with the filter until this is dropped, however the phase ends.
-struct Lent<'a, T> {
+struct Lent<'a, T: Clone> {
     stream: &'a Stream,
     held: &'a mut T,
-    swap: Lend<T>,
-    keep: fn(&mut Slot, &T),
+    place: Place<T>,
 }
 
-impl<'a, T: Keep> Lent<'a, T> {
-    fn new(stream: &'a Stream, held: &'a mut T, swap: Lend<T>) -> Self {
-        stream.instance.with_slot(stream.id, |slot, _| swap(slot, held));
-        let keep = if stream.instance.env.config.module.reads_headers() { T::keep } else { |_: &mut Slot, _: &T| {} };
-        Self { stream, held, swap, keep }
-    }
+/// Where in a slot something is lent to.
+#[derive(Clone, Copy)]
+struct Place<T> {
+    /// What is lent, and whether the guest may see it.
+    of: fn(&mut Slot) -> (&mut T, &mut bool),
+    after: After,
 }
 
-impl<T> Drop for Lent<'_, T> {
-    fn drop(&mut self) {
-        self.stream.instance.with_slot(self.stream.id, |slot, _| {
-            (self.swap)(slot, self.held);
-            (self.keep)(slot, self.held);
+/// What stays with the filter when something was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// A copy, for later phases and the log.
+    Readable,
+    /// Nothing: it is read in its phase alone.
+    Gone,
+}
+
+const REQUEST_HEAD: Place<RequestHead> =
+    Place { of: |slot| (&mut slot.request_head, &mut slot.request_head_known), after: After::Readable };
+const RESPONSE_HEAD: Place<ResponseHead> =
+    Place { of: |slot| (&mut slot.response_head, &mut slot.response_head_known), after: After::Readable };
+const REQUEST_TRAILERS: Place<HeaderMap> =
+    Place { of: |slot| (&mut slot.request.trailers, &mut slot.request.trailers_known), after: After::Gone };
+const RESPONSE_TRAILERS: Place<HeaderMap> =
+    Place { of: |slot| (&mut slot.response.trailers, &mut slot.response.trailers_known), after: After::Gone };
+
+impl<'a, T: Clone> Lent<'a, T> {
+    fn new(stream: &'a Stream, held: &'a mut T, place: Place<T>) -> Self {
+        stream.instance.with_slot(stream.id, |slot, _| {
+            let (lent, known) = (place.of)(slot);
+            std::mem::swap(lent, held);
+            *known = true;
         });
+        Self { stream, held, place }
     }
 }
 
-/// What later phases and the log may still read, so that a copy stays with the filter.
-trait Keep {
-    fn keep(slot: &mut Slot, kept: &Self);
-}
-
-impl Keep for RequestHead {
-    fn keep(slot: &mut Slot, kept: &Self) {
-        slot.request_head.clone_from(kept);
-        slot.request_head_known = true;
-    }
-}
-
-impl Keep for ResponseHead {
-    fn keep(slot: &mut Slot, kept: &Self) {
-        slot.response_head.clone_from(kept);
-        slot.response_head_known = true;
-    }
-}
-
-impl Keep for HeaderMap {
-    /// Trailers are read in their phase alone.
-    fn keep(_: &mut Slot, _: &Self) {}
-}
-
-impl Slot {
-    fn lend_request_head(&mut self, head: &mut RequestHead) {
-        std::mem::swap(&mut self.request_head, head);
-        self.request_head_known = !self.request_head_known;
-    }
-
-    fn lend_response_head(&mut self, head: &mut ResponseHead) {
-        std::mem::swap(&mut self.response_head, head);
-        self.response_head_known = !self.response_head_known;
-    }
-}
-
-impl crate::instance::Side {
-    fn lend_trailers(&mut self, trailers: &mut HeaderMap) {
-        std::mem::swap(&mut self.trailers, trailers);
-        self.trailers_known = !self.trailers_known;
+impl<T: Clone> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        let keep = self.place.after == After::Readable && self.stream.instance.env.config.module.reads_headers();
+        self.stream.instance.with_slot(self.stream.id, |slot, _| {
+            let (lent, known) = (self.place.of)(slot);
+            std::mem::swap(lent, self.held);
+            *known = keep;
+            if keep {
+                lent.clone_from(self.held);
+            }
+        });
     }
 }

@@ -113,7 +113,9 @@ impl HttpContext for Probe {
                 self.send_http_response(403, vec![("x-why", "probe")], Some(b"no"));
                 return Action::Pause;
             }
-            "grpc-deny" => self.send_grpc_response(proxy_wasm::types::GrpcStatusCode::PermissionDenied, Some("no"), vec![]),
+            "grpc-deny" => {
+                self.send_grpc_response(proxy_wasm::types::GrpcStatusCode::PermissionDenied, Some("no"), vec![])
+            }
             "grpc-call" => {
                 let called = hostcalls::dispatch_grpc_call("auth", "s", "m", vec![], None, Duration::from_secs(1));
                 say(&format!("grpc {called:?}"));
@@ -265,7 +267,11 @@ impl Probe {
         };
         let port = self.get_property(vec!["source", "port"]).unwrap_or_default();
         say(&format!("path {} query {}", text(vec!["request", "path"]), text(vec!["request", "query"])));
-        say(&format!("probe {} method {}", text(vec!["request", "headers", "x-probe"]), text(vec!["request", "method"])));
+        say(&format!(
+            "probe {} method {}",
+            text(vec!["request", "headers", "x-probe"]),
+            text(vec!["request", "method"])
+        ));
         say(&format!("source {} {port:?}", text(vec!["source", "address"])));
         say(&format!("plugin {} absent {}", text(vec!["plugin_name"]), text(vec!["no", "such"])));
         say(&format!("before {}", text(vec!["my", "state"])));

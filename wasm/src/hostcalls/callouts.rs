@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::maps::decode_status;
-use super::memory::{give, give_u32, slice, split, text, write_u32};
+use super::memory::{give, give_u32, slice, split, write_u32};
+use super::system::write_log;
 use super::{Called, Guest, Status};
 use crate::encoding::{Pair, decode_pairs};
 use crate::head::RequestHead;
@@ -34,13 +35,14 @@ pub(super) fn http_call(
     out_token: u32,
 ) -> Called {
     let (memory, state) = split(guest)?;
-    let service = text(memory, service, service_len)?;
+    let service = slice(memory, service, service_len)?;
     let config = state.env.config.clone();
-    if !config.services.iter().any(|known| known == service) {
-        let message = format!("http_call: {service:?} is none of the services that this filter may call");
-        state.env.host.log(&state.env.name, LogLevel::Warn, &message);
+    let Some(service) = config.services.iter().find(|known| known.as_bytes() == service) else {
+        let name = String::from_utf8_lossy(&service[..service.len().min(config.limits.metric_name)]);
+        let message = format!("http_call: {name:?} is none of the services that this filter may call");
+        write_log(state, LogLevel::Warn, &message);
         return Err(Status::BadArgument.into());
-    }
+    };
     let limits = &config.limits;
     let decode = |at, len| -> Result<Vec<Pair<'_>>, Status> {
         decode_pairs(slice(memory, at, len)?, limits.headers).map_err(|error| decode_status(state, error))
@@ -61,8 +63,7 @@ pub(super) fn http_call(
     let request = CallRequest { head, body, trailers, timeout, response_bytes_max: limits.body_buffer };
     // A guest that could not be told the number would be called back with one that it does not know.
     slice(memory, out_token, 4)?;
-    let service = service.to_owned();
-    let token = state.send_call(&service, request);
+    let token = state.send_call(service, request);
     Ok(write_u32(memory, out_token, token)?)
 }
 
@@ -131,7 +132,7 @@ pub(super) fn grpc_stream(
 }
 
 fn no_grpc(state: &mut State) -> Called {
-    super::system::write_log(state, LogLevel::Error, "gRPC callouts are not supported by this host");
+    write_log(state, LogLevel::Error, "gRPC callouts are not supported by this host");
     Err(Status::InternalFailure.into())
 }
 

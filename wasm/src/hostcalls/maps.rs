@@ -16,6 +16,9 @@ const GRPC_TRAILING_METADATA: u32 = 5;
 const CALL_HEADERS: u32 = 6;
 const CALL_TRAILERS: u32 = 7;
 
+/// No header of a longer name can be there.
+const NAME_BYTES_MAX: usize = 64 << 10;
+
 pub(super) fn size(guest: &mut Guest<'_>, map: u32, out: u32) -> Called {
     let size = map_ref(guest.data_mut(), map)?.map_or(0, |map| map.len());
     give_u32(guest, out, to_u32(size))
@@ -43,6 +46,9 @@ pub(super) fn value(guest: &mut Guest<'_>, map: u32, name: u32, name_len: u32, o
     give_filled(guest, out, out_len, |memory, state, bytes| {
         let name = slice(memory, name, name_len)?;
         let map = map_ref(state, map)?.ok_or(Status::NotFound)?;
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Status::NotFound);
+        }
         if map.read(name, bytes) { Ok(()) } else { Err(Status::NotFound) }
     })
 }

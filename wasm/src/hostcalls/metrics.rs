@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 
-use super::memory::{split, text, write_u32, write_u64};
+use super::memory::{slice, split, text, write_u32, write_u64};
 use super::{Called, Guest, Status};
 use crate::instance::State;
 use crate::shared::{DefineError, LimitKind, Metric, MetricKind};
@@ -15,10 +15,9 @@ pub(super) fn define(guest: &mut Guest<'_>, kind: u32, name: u32, len: u32, out:
         2 => MetricKind::Histogram,
         _ => return Err(Status::BadArgument.into()),
     };
-    let name = text(memory, name, len)?;
     let limits = &state.env.config.limits;
-    let defined = if name.len() <= limits.metric_name {
-        state.env.shared.metrics.define(kind, name, limits.metrics)
+    let defined = if slice(memory, name, len)?.len() <= limits.metric_name {
+        state.env.shared.metrics.define(kind, text(memory, name, len)?, limits.metrics)
     } else {
         Err(DefineError::Full)
     };

@@ -16,7 +16,7 @@ use wasmtime::{Caller, Linker};
 
 use crate::instance::State;
 
-pub(crate) use wasi::register as register_wasi;
+pub(crate) use wasi::{flush_output, register as register_wasi};
 
 /// The store and the calling guest.
 type Guest<'a> = Caller<'a, State>;

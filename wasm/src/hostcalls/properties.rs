@@ -13,10 +13,16 @@ use crate::shared::LimitKind;
 /// Most segments of a path that are looked at; no attribute has more.
 const SEGMENTS_MAX: usize = 8;
 
+/// Longest path that is looked at.
+const PATH_BYTES_MAX: usize = 4096;
+
 /// Gives an attribute's bytes. Whatever has no value is not found, and no path is an error.
 pub(super) fn value(guest: &mut Guest<'_>, path: u32, path_len: u32, out: u32, out_len: u32) -> Called {
     give_filled(guest, out, out_len, |memory, state, bytes| {
         let path = slice(memory, path, path_len)?;
+        if path.len() > PATH_BYTES_MAX {
+            return Err(Status::NotFound);
+        }
         let mut segments = [""; SEGMENTS_MAX];
         let mut count = 0;
         for segment in path_segments(path) {
@@ -32,6 +38,9 @@ pub(super) fn value(guest: &mut Guest<'_>, path: u32, path_len: u32, out: u32, o
 pub(super) fn set(guest: &mut Guest<'_>, path: u32, path_len: u32, value: u32, len: u32) -> Called {
     let (memory, state) = split(guest)?;
     let path = state_path(slice(memory, path, path_len)?);
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Status::BadArgument.into());
+    }
     let value = slice(memory, value, len)?;
     let info = stream_info(state).ok_or(Status::NotFound)?;
     info.state().set(path, value).map_err(|_| {

@@ -7,6 +7,10 @@ use crate::shared::{LimitKind, SetError};
 pub(super) fn value(guest: &mut Guest<'_>, key: u32, key_len: u32, out: u32, out_len: u32, out_cas: u32) -> Called {
     let (memory, state) = split(guest)?;
     let key = slice(memory, key, key_len)?;
+    // No key of that length can be there, and looking for it would take time.
+    if key.len() > state.env.config.limits.shared_data {
+        return Err(Status::NotFound.into());
+    }
     let (value, cas) = state.env.shared.data.value(key).ok_or(Status::NotFound)?;
     write_u32(memory, out_cas, cas)?;
     give(guest, &value, out, out_len)
@@ -30,7 +34,8 @@ pub(super) fn register_queue(guest: &mut Guest<'_>, name: u32, len: u32, out: u3
     let (memory, state) = split(guest)?;
     let name = slice(memory, name, len)?;
     let limits = &state.env.config.limits;
-    let queue = if name.len() <= limits.metric_name { state.env.shared.register_queue(name, limits.queues) } else { None };
+    let queue =
+        if name.len() <= limits.metric_name { state.env.shared.register_queue(name, limits.queues) } else { None };
     let Some((id, queue)) = queue else {
         state.limit_reached(LimitKind::Queues);
         return Err(Status::InternalFailure.into());
@@ -47,7 +52,8 @@ pub(super) fn resolve_queue(guest: &mut Guest<'_>, vm: u32, vm_len: u32, name: u
     if !vm.is_empty() && vm != state.env.name.as_bytes() {
         return Err(Status::NotFound.into());
     }
-    let id = state.env.shared.resolve_queue(slice(memory, name, len)?).ok_or(Status::NotFound)?;
+    let name = slice(memory, name, len)?;
+    let id = state.env.shared.resolve_queue(name).ok_or(Status::NotFound)?;
     give_u32(guest, out, id)
 }
 

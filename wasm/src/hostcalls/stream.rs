@@ -82,9 +82,11 @@ pub(super) fn respond(
         state.limit_reached(LimitKind::BodyBuffer);
         return Err(Status::InternalFailure.into());
     }
+    let details = slice(memory, details, details_len)?;
+    let details = &details[..details.len().min(limits.log_line)];
     let response = LocalResponse {
         status,
-        details: String::from_utf8_lossy(slice(memory, details, details_len)?).into_owned(),
+        details: String::from_utf8_lossy(details).into_owned(),
         headers: response_headers(&pairs)?,
         body: Bytes::copy_from_slice(body),
         grpc_status: u32::try_from(grpc_status).ok(),

@@ -56,7 +56,11 @@ pub(super) fn write_log(state: &mut State, level: LogLevel, message: &str) {
     match state.logs.count(env.host.monotonic(), env.config.limits.logs_per_second) {
         LogVerdict::Write { dropped } => {
             if dropped > 0 {
-                env.host.log(&env.name, LogLevel::Warn, &format!("{dropped} log lines dropped: limits.logs_per_second"));
+                env.host.log(
+                    &env.name,
+                    LogLevel::Warn,
+                    &format!("{dropped} log lines dropped: limits.logs_per_second"),
+                );
             }
             env.host.log(&env.name, level, message);
         }

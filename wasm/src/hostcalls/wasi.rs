@@ -27,6 +27,8 @@ impl From<Status> for Errno {
 
 /// Most bytes of one `random_get`.
 const RANDOM_BYTES_MAX: u32 = 64 << 10;
+/// Most bytes that one `fd_write` takes.
+const WRITE_BYTES_MAX: u32 = 64 << 10;
 /// Most pieces of one `fd_write` and subscriptions of one `poll_oneoff`.
 const LIST_MAX: u32 = 1024;
 /// Sizes of the records of preview 1.
@@ -101,7 +103,8 @@ fn clock_time(guest: &mut Guest<'_>, clock: u32, _precision: u64, out: u32) -> W
         CLOCK_REALTIME => state.env.host.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
         _ => state.env.host.monotonic(),
     };
-    Ok(write_u64(memory, out, nanoseconds(time))?)
+    // Go's runtime takes a clock that stands at zero for a broken one.
+    Ok(write_u64(memory, out, nanoseconds(time).max(1))?)
 }
 
 fn random(guest: &mut Guest<'_>, at: u32, len: u32) -> Wasi {
@@ -137,45 +140,56 @@ fn poll(guest: &mut Guest<'_>, subscriptions: u32, out: u32, count: u32, out_cou
     Ok(write_u32(memory, out_count, count)?)
 }
 
-/// Standard output is logged as `info`, standard error as `error`, a call a line.
+/// Standard output is logged as `info`, standard error as `error`, line by line. What is written past
+/// [`WRITE_BYTES_MAX`] is left to the guest's next call, as POSIX allows.
 fn write(guest: &mut Guest<'_>, file: u32, pieces: u32, count: u32, out: u32) -> Wasi {
     let (memory, state) = split(guest)?;
-    let level = match file {
-        STDOUT => LogLevel::Info,
-        STDERR => LogLevel::Error,
-        _ => return Err(Errno::BadFile),
-    };
+    if file != STDOUT && file != STDERR {
+        return Err(Errno::BadFile);
+    }
     if count > LIST_MAX {
         return Err(Errno::Invalid);
     }
-    // One byte more than a line may have, so that it is seen to be cut.
-    let most = state.env.config.limits.log_line.saturating_add(1);
-    let mut line = std::mem::take(&mut state.scratch);
-    line.clear();
-    let written = gather(memory, pieces, count, most, &mut line);
-    if written.is_ok() {
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if !text.is_empty() {
-            write_log_bytes(state, level, text);
-        }
-    }
-    state.scratch = line;
-    Ok(write_u32(memory, out, written?)?)
-}
-
-/// Joins the pieces up to `most` bytes; gives the length of all.
-fn gather(memory: &[u8], pieces: u32, count: u32, most: usize, line: &mut Vec<u8>) -> Result<u32, Errno> {
     let mut written: u32 = 0;
     for index in 0..count {
         let at = pieces.checked_add(index * IOVEC_BYTES).ok_or(Errno::BadAddress)?;
         let after = at.checked_add(4).ok_or(Errno::BadAddress)?;
         let (start, len) = (read_u32(memory, at)?, read_u32(memory, after)?);
-        let piece = slice(memory, start, len)?;
-        written = written.checked_add(len).ok_or(Errno::Invalid)?;
-        let room = most.saturating_sub(line.len());
-        line.extend_from_slice(&piece[..piece.len().min(room)]);
+        slice(memory, start, len)?;
+        let len = len.min(WRITE_BYTES_MAX - written);
+        print(state, file, slice(memory, start, len)?);
+        written += len;
     }
-    Ok(written)
+    Ok(write_u32(memory, out, written)?)
+}
+
+/// Gathers output until a line is whole: Go's runtime writes a line in many pieces.
+fn print(state: &mut State, file: u32, bytes: &[u8]) {
+    // One byte more than a line may have, so that it is seen to be cut.
+    let most = state.env.config.limits.log_line.saturating_add(1);
+    for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = part.strip_suffix(b"\n").unwrap_or(part);
+        let line = state.output.line(file == STDERR);
+        line.extend_from_slice(&text[..text.len().min(most.saturating_sub(line.len()))]);
+        if text.len() < part.len() {
+            let whole = std::mem::take(line);
+            flush(state, file == STDERR, &whole);
+        }
+    }
+}
+
+/// Logs what the guest has written without ending the line: it will not, any more.
+pub(crate) fn flush_output(state: &mut State) {
+    for is_error in [false, true] {
+        let rest = std::mem::take(state.output.line(is_error));
+        flush(state, is_error, &rest);
+    }
+}
+
+fn flush(state: &mut State, is_error: bool, line: &[u8]) {
+    if !line.is_empty() {
+        write_log_bytes(state, if is_error { LogLevel::Error } else { LogLevel::Info }, line);
+    }
 }
 
 fn close(_: &mut Guest<'_>, file: u32) -> Wasi {

@@ -17,7 +17,7 @@ pub use state::State;
 
 pub(crate) use exports::Exports;
 pub(crate) use phases::{BodyStep, Settled, Step, joined, to_u32};
-pub(crate) use slots::{Life, ROOT, Side, Slot};
+pub(crate) use slots::{Life, ROOT, Slot};
 pub(crate) use state::{Call, Env, Guest, LogVerdict, Task};
 
 use crate::attributes::StreamInfo;
@@ -44,7 +44,10 @@ enum Inner {
     // Boxed: a store is large, and moves when the instance dies.
     Live(Box<Store<State>>),
     /// The guest is gone, and its memory; what streams had lent to it is still there to be taken back.
-    Dead { state: Box<State>, failure: FilterFailure },
+    Dead {
+        state: Box<State>,
+        failure: FilterFailure,
+    },
     /// Between the two.
     Ending,
 }
@@ -99,7 +102,7 @@ impl Instance {
         match ended {
             Ok(Life::Lingering) => {}
             Ok(Life::Open) => {
-                self.served.set(self.served.get() + 1);
+                self.served.set(self.served.get() + u64::from(!self.is_dead()));
                 self.forget(id);
             }
             // The failure was counted and logged, and the stream is at its end anyhow.
@@ -224,6 +227,7 @@ impl Instance {
         if let Inner::Live(store) = std::mem::replace(inner, Inner::Ending) {
             let mut state = Box::new(store.into_data());
             state.guest = None;
+            crate::hostcalls::flush_output(&mut state);
             state.end_tasks();
             state.slots.wake_all();
             *inner = Inner::Dead { state, failure };

@@ -109,7 +109,6 @@ impl Instance {
             self.with_slot(id, |slot, _| slot.side(direction).body.push(piece));
             return BodyStep::Settled(Settled::Failed(lost));
         }
-        let most = self.env.config.limits.body_buffer;
         let pushed = self.with_slot(id, |slot, _| {
             let side = slot.side(direction);
             // What the guest let go between two pieces is not its business any more.
@@ -119,17 +118,24 @@ impl Instance {
             (released, side.body.len())
         });
         let Some((released, size)) = pushed else { return BodyStep::Settled(Settled::Failed(self.gone())) };
-        if size > most {
-            return BodyStep::Settled(Settled::Failed(self.too_large(direction, size)));
-        }
-        match self.call(id, func, (id, to_u32(size), end.to_abi())) {
-            Ok(action) => self
-                .with_slot(id, |slot, _| settle_body(slot, direction, BodyAction::from_abi(action), end, released))
-                .unwrap_or_else(|| BodyStep::Settled(Settled::Failed(self.gone()))),
+        let action = match self.call(id, func, (id, to_u32(size), end.to_abi())) {
+            Ok(action) => BodyAction::from_abi(action),
             Err(failure) => {
                 self.with_slot(id, |slot, _| give_back(slot, direction, released));
-                BodyStep::Settled(Settled::Failed(failure))
+                return BodyStep::Settled(Settled::Failed(failure));
             }
+        };
+        let settled = self.with_slot(id, |slot, _| {
+            let step = settle_body(slot, direction, action, end, released);
+            (step, slot.side(direction).body.len())
+        });
+        match settled {
+            // What passes may be of any size; what is held may not.
+            Some((_, held)) if held > self.env.config.limits.body_buffer => {
+                BodyStep::Settled(Settled::Failed(self.too_large(direction, held)))
+            }
+            Some((step, _)) => step,
+            None => BodyStep::Settled(Settled::Failed(self.gone())),
         }
     }
 

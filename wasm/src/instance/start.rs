@@ -39,8 +39,8 @@ impl Instance {
         let text = |error: wasmtime::Error| format!("{error:#}");
         let guest = module.pre.instantiate(&mut store).map_err(text)?;
         let memory = guest.get_memory(&mut store, "memory").ok_or("no memory is exported")?;
-        let allocate = func(&guest, &mut store, "proxy_on_memory_allocate")
-            .or_else(|| func(&guest, &mut store, "malloc"));
+        let allocate =
+            func(&guest, &mut store, "proxy_on_memory_allocate").or_else(|| func(&guest, &mut store, "malloc"));
         store.data_mut().guest = Some(Guest { memory, allocate });
         initialise(&guest, &mut store).map_err(text)?;
         let exports = Exports::look_up(&guest, &mut store);

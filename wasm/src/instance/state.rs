@@ -39,6 +39,7 @@ pub struct State {
     pub(crate) done: Vec<u32>,
     pub(crate) ticks: Ticks,
     pub(crate) logs: LogRate,
+    pub(crate) output: Output,
     pub(crate) metrics: HashMap<u32, Arc<Metric>>,
     /// Queues that this instance is told about.
     pub(crate) queues: Vec<(u32, Task)>,
@@ -88,11 +89,20 @@ pub(crate) struct LogRate {
     dropped: u64,
 }
 
+/// Output of the guest whose line has not ended yet.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    output: Vec<u8>,
+    error: Vec<u8>,
+}
+
 /// What to do with a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogVerdict {
     /// Write it, and say first how many were dropped before it.
-    Write { dropped: u64 },
+    Write {
+        dropped: u64,
+    },
     Drop,
 }
 
@@ -107,8 +117,7 @@ pub(crate) struct Limiter {
 
 impl State {
     pub(crate) fn new(env: Rc<Env>) -> Self {
-        let limiter =
-            Limiter { memory_max: env.config.limits.memory, shared: Arc::clone(&env.shared), refused: false };
+        let limiter = Limiter { memory_max: env.config.limits.memory, shared: Arc::clone(&env.shared), refused: false };
         Self {
             env,
             instance: Weak::new(),
@@ -121,6 +130,7 @@ impl State {
             done: Vec::new(),
             ticks: Ticks::default(),
             logs: LogRate::default(),
+            output: Output::default(),
             metrics: HashMap::new(),
             queues: Vec::new(),
             scratch: Vec::new(),
@@ -181,12 +191,19 @@ impl Calls {
     pub(crate) fn end_of(&mut self, context: u32) {
         self.pending.retain(|_, call| call.context != context);
     }
-
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+// === impl Output ===
+
+impl Output {
+    pub(crate) fn line(&mut self, is_error: bool) -> &mut Vec<u8> {
+        if is_error { &mut self.error } else { &mut self.output }
     }
 }
 

@@ -59,8 +59,7 @@ impl Shared {
     }
 
     fn sorted(&self) -> Vec<(String, Arc<FilterShared>)> {
-        let mut filters: Vec<_> =
-            self.lock().iter().map(|(name, filter)| (name.clone(), Arc::clone(filter))).collect();
+        let mut filters: Vec<_> = self.lock().iter().map(|(name, filter)| (name.clone(), Arc::clone(filter))).collect();
         filters.sort_by(|(a, _), (b, _)| a.cmp(b));
         filters
     }

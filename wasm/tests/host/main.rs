@@ -1,0 +1,11 @@
+//! The host, driven as the engine drives it: by phases, with guests in Rust, Go and WebAssembly text.
+
+mod hostile;
+mod languages;
+mod life_cycle;
+mod limits;
+mod modules;
+mod pauses;
+mod phases;
+mod sharing;
+mod support;
