@@ -342,4 +342,65 @@ mod tests {
         assert!(mode.to_string().contains("max_user_watches"), "{mode}");
         assert!(is_absence(&notify::Error::new(notify::ErrorKind::PathNotFound)));
     }
+
+    fn eyes(root: &std::path::Path, settle_max: Duration) -> Eyes {
+        let options = Options { settle: Duration::from_secs(100), settle_max, ..Options::default() };
+        let (wake, _) = mpsc::channel(1);
+        let directory = Directory::new(root);
+        let mut eyes = Eyes {
+            directory,
+            wake,
+            options,
+            watcher: None,
+            mode: Mode::Events,
+            accepted: [0; 32],
+            last: Arc::default(),
+        };
+        let draft = eyes.directory.draft();
+        eyes.take(draft);
+        eyes
+    }
+
+    const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: one}\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_save_in_steps_is_taken_when_it_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a.yaml");
+        std::fs::write(&file, MAP).unwrap();
+        let eyes = eyes(root.path(), Duration::from_secs(10_000));
+        std::fs::write(&file, "").unwrap();
+        let settling = task::spawn(settled(eyes));
+        // Time moves on only when all else waits: here after the first read, and after the second.
+        time::sleep(Duration::from_secs(50)).await;
+        std::fs::write(&file, "apiVersion: v1\nkind: [").unwrap();
+        time::sleep(Duration::from_secs(100)).await;
+        std::fs::write(&file, MAP.replace("one", "two")).unwrap();
+        let (mut eyes, draft) = settling.await.unwrap().unwrap();
+        eyes.take(draft);
+        let map = eyes.last.objects.config_maps.values().next().unwrap();
+        assert_eq!((map.data.as_ref().unwrap()["k"].as_str(), map.metadata.generation), ("two", Some(2)));
+        assert_eq!(eyes.last.problems, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_never_end_are_taken_after_a_while() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a.yaml");
+        let eyes = eyes(root.path(), Duration::from_secs(1000));
+        let settling = task::spawn(settled(eyes));
+        // Half a step apart from the reads, so that each read finds a new state.
+        time::sleep(Duration::from_secs(50)).await;
+        for number in 0.. {
+            if settling.is_finished() {
+                assert!(number >= 9, "{number}");
+                break;
+            }
+            std::fs::write(&file, MAP.replace("one", &format!("v{number}"))).unwrap();
+            time::sleep(Duration::from_secs(100)).await;
+        }
+        let (mut eyes, draft) = settling.await.unwrap().unwrap();
+        eyes.take(draft);
+        assert_eq!(eyes.last.objects.config_maps.len(), 1);
+    }
 }

@@ -54,23 +54,6 @@ async fn saves_are_seen_however_editors_make_them() {
 }
 
 #[tokio::test]
-async fn a_save_in_steps_is_taken_when_it_is_whole() {
-    let root = tempfile::tempdir().unwrap();
-    let file = root.path().join("a.yaml");
-    fs::write(&file, map("one")).unwrap();
-    let options = Options { settle: Duration::from_secs(2), settle_max: PATIENCE, ..Options::default() };
-    let mut watch = start(Directory::new(root.path()), options);
-    // Emptied, half written, whole: within the time in which a change must settle, so that no other state is published.
-    fs::write(&file, "").unwrap();
-    fs::write(&file, "apiVersion: v1\nkind: [").unwrap();
-    fs::write(&file, map("two")).unwrap();
-    let next = until(&mut watch, "a change", |loaded| value(loaded).as_deref() != Some("one")).await;
-    assert_eq!((value(&next).as_deref(), next.problems.len()), (Some("two"), 0));
-    let map = next.objects.config_maps.values().next().unwrap();
-    assert_eq!(map.metadata.generation, Some(2));
-}
-
-#[tokio::test]
 async fn a_bad_save_is_reported_and_serves_on() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("a.yaml");
@@ -138,12 +121,17 @@ async fn mounted_config_maps_swap_a_symlink() {
 
 #[tokio::test]
 async fn files_behind_symlinks_are_watched() {
-    let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    fs::write(other.path().join("real.yaml"), map("one")).unwrap();
-    symlink(other.path().join("real.yaml"), root.path().join("a.yaml")).unwrap();
+    let [root, middle, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let real = other.path().join("real.yaml");
+    fs::write(&real, map("one")).unwrap();
+    symlink(&real, middle.path().join("link.yaml")).unwrap();
+    symlink(middle.path().join("link.yaml"), root.path().join("a.yaml")).unwrap();
     let mut watch = watch(root.path());
-    fs::write(other.path().join("real.yaml"), map("two")).unwrap();
+    fs::write(&real, map("two")).unwrap();
     until_value(&mut watch, "two").await;
+    fs::write(middle.path().join("next.yaml"), map("three")).unwrap();
+    fs::rename(middle.path().join("next.yaml"), middle.path().join("link.yaml")).unwrap();
+    until_value(&mut watch, "three").await;
 }
 
 #[tokio::test]
