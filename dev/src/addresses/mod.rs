@@ -1,6 +1,7 @@
 //! Addresses from 127.0.0.0/8 for Gateways, Services, pods and namespaces, and the ports that they get on this
 //! machine: chosen once, remembered in the state directory, never moved. Binds only to find out; listens on nothing.
 
+mod known;
 mod ports;
 mod state;
 
@@ -11,7 +12,9 @@ use crate::{
     FileError, QualifiedName, Transport,
     files::{lock_file, private_directory},
 };
+pub use known::Known;
 use ports::{Kernel, Probe};
+use serde::{Deserialize, Serialize};
 use state::State;
 use std::{
     collections::HashMap,
@@ -22,8 +25,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+const STATE_FILE: &str = "addresses.json";
+
 /// How addresses are spread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// Each owner has an address of its own in 127.0.0.0/8.
     Loopback,
@@ -182,8 +187,8 @@ impl Allocator {
             // A file system without locks (some network mounts): work on, as its owner chose it.
             Err(TryLockError::Error(error)) => tracing::warn!(%error, "the state directory cannot be locked"),
         }
-        let path = state_dir.join("addresses.json");
-        let state = State::load(&path, state_dir)?;
+        let path = state_dir.join(STATE_FILE);
+        let state = State::load(&path, state_dir, layout)?;
         let inner = Mutex::new(Inner { state, held: HashMap::new() });
         Ok(Self { layout, path, inner, probe, _lock: lock })
     }
@@ -256,7 +261,7 @@ impl Allocator {
         Ok(bound)
     }
 
-    /// The port is not bound any more, and is tried afresh when it is wanted again.
+    /// The port is not bound any more, or could not be after all: it is tried afresh when it is wanted again.
     pub fn release_port(&self, address: IpAddr, port: u16, transport: Transport) {
         self.lock().held.remove(&(address, port, transport));
     }

@@ -1,6 +1,6 @@
 //! What was given out, as JSON that a person can read. Knows no process and no socket.
 
-use super::{AddressError, Owner};
+use super::{AddressError, Layout, Owner};
 use crate::{Transport, files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,6 +22,8 @@ const SINGLE_PORTS: std::ops::Range<u16> = 20_000..32_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
     version: u32,
+    /// How addresses were spread last.
+    pub(super) layout: Layout,
     /// Where the search for a free address begins; differs from one state directory to another.
     base: Ipv4Addr,
     /// Address by owner.
@@ -45,9 +47,19 @@ pub(super) struct State {
 
 impl State {
     /// The state in `path`, or a new one whose base follows from where the state directory lies.
-    pub(super) fn load(path: &Path, state_dir: &Path) -> Result<Self, AddressError> {
+    pub(super) fn load(path: &Path, state_dir: &Path, layout: Layout) -> Result<Self, AddressError> {
+        let mut state = Self::read(path)?.unwrap_or_else(|| Self::new(base(state_dir), layout));
+        if state.layout != layout {
+            state.layout = layout;
+            state.is_dirty = true;
+        }
+        Ok(state)
+    }
+
+    /// The state in `path`, if there is one.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, AddressError> {
         let corrupt = |reason: String| AddressError::Corrupt { path: path.to_owned(), reason };
-        let Some(text) = files::read(path)? else { return Ok(Self::new(base(state_dir))) };
+        let Some(text) = files::read(path)? else { return Ok(None) };
         let mut state: Self = serde_json::from_str(&text).map_err(|error| corrupt(error.to_string()))?;
         if state.version != VERSION {
             return Err(corrupt(format!("its version is {}, not {VERSION}", state.version)));
@@ -61,12 +73,13 @@ impl State {
             }
         }
         state.next = index_of(state.base);
-        Ok(state)
+        Ok(Some(state))
     }
 
-    fn new(base: Ipv4Addr) -> Self {
+    fn new(base: Ipv4Addr, layout: Layout) -> Self {
         Self {
             version: VERSION,
+            layout,
             base,
             addresses: BTreeMap::new(),
             asked_for: BTreeMap::new(),
@@ -102,6 +115,19 @@ impl State {
         };
         self.give(key, address);
         Some(address)
+    }
+
+    /// The owner's address, if it has one.
+    pub(super) fn known_address(&self, owner: &Owner) -> Option<Ipv4Addr> {
+        self.addresses.get(&owner.to_string()).copied()
+    }
+
+    /// The owner's port on the single address, if it has one.
+    pub(super) fn known_single_port(&self, owner: &Owner, port: u16, transport: Transport) -> Option<u16> {
+        if self.known_address(owner) == Some(Ipv4Addr::LOCALHOST) {
+            return Some(port);
+        }
+        self.single_address.get(&format!("{owner}:{port}/{transport}")).copied()
     }
 
     /// Gives the owner the address that it asks for.

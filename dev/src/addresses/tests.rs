@@ -106,9 +106,9 @@ fn a_damaged_state_file_is_named_and_left_alone() {
     for text in [
         "{",
         "{}",
-        r#"{"version":2,"base":"127.1.1.0","addresses":{},"ports":{},"single_address":{}}"#,
-        r#"{"version":1,"base":"127.1.1.0","addresses":{"Service a/b":"10.0.0.1"},"ports":{},"single_address":{}}"#,
-        r#"{"version":1,"base":"127.1.1.0","addresses":{"a":"127.9.9.9","b":"127.9.9.9"},"ports":{},"single_address":{}}"#,
+        r#"{"version":2,"layout":"Loopback","base":"127.1.1.0","addresses":{},"ports":{},"single_address":{}}"#,
+        r#"{"version":1,"layout":"Loopback","base":"127.1.1.0","addresses":{"Service a/b":"10.0.0.1"},"ports":{},"single_address":{}}"#,
+        r#"{"version":1,"layout":"Loopback","base":"127.1.1.0","addresses":{"a":"127.9.9.9","b":"127.9.9.9"},"ports":{},"single_address":{}}"#,
     ] {
         let state = tempfile::tempdir().unwrap();
         let path = state.path().join("addresses.json");
@@ -214,4 +214,26 @@ fn on_a_single_address_each_owner_and_port_has_a_port_that_stays() {
         .unwrap()
         .note;
     assert!(note.unwrap().contains("Gateway default/a port 80/TCP"));
+}
+
+#[test]
+fn what_was_given_out_can_be_asked_for_while_another_has_it_open() {
+    for layout in [Layout::Loopback, Layout::SingleAddress] {
+        let state = tempfile::tempdir().unwrap();
+        assert!(Known::read(state.path()).unwrap().is_none());
+        let allocator = open_fake(state.path(), layout, &Fake::default());
+        let owners = [Owner::Gateway(name("a")), Owner::Gateway(name("b")), Owner::Service(name("a"))];
+        let ask = |owner: &Owner, port| allocator.listen(owner, port, Transport::Tcp).unwrap().address;
+        let placed: Vec<_> = owners.iter().flat_map(|owner| [ask(owner, 80), ask(owner, 9090)]).collect();
+        let namespace = allocator.namespace("shop").unwrap();
+        allocator.save().unwrap();
+
+        let known = Known::read(state.path()).unwrap().unwrap();
+        assert_eq!(known.layout(), layout);
+        let find = |owner: &Owner, port| known.placement(owner, port, Transport::Tcp).unwrap();
+        let found: Vec<_> = owners.iter().flat_map(|owner| [find(owner, 80), find(owner, 9090)]).collect();
+        assert_eq!(found, placed);
+        assert_eq!(known.address(&Owner::Namespace("shop".into())), namespace);
+        assert_eq!(known.placement(&Owner::Service(name("unheard-of")), 80, Transport::Tcp), None);
+    }
 }
