@@ -12,10 +12,16 @@ use std::{
     time::Duration,
 };
 
+/// Without it nobody started the test below to be killed.
+const STARTED_BY_TEST: &str = "PORTOLAN_LIFELINE_TEST";
+
 /// Runs a command for ever; started by the test below in a process of its own.
 #[test]
 #[ignore = "runs until it is killed"]
 fn starts_a_command_and_waits() {
+    if std::env::var_os(STARTED_BY_TEST).is_none() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let _pod = CommandPod::start(CommandSpec {
@@ -38,6 +44,7 @@ fn starts_a_command_and_waits() {
 fn a_command_and_its_children_end_when_we_are_killed() {
     let mut ours = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "starts_a_command_and_waits", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(STARTED_BY_TEST, "1")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

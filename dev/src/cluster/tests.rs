@@ -155,12 +155,8 @@ async fn a_command_is_ready_in_the_endpoints_once_it_listens_and_is_replaced_whe
         options.commands = Commands::Allowed { directory: None, output: Output::new(io::sink()) };
     });
     let command = |word: &str| {
-        let script = r#"import os, socket
-s = socket.socket(); s.bind((os.environ["POD_IP"], int(os.environ["PORT"]))); s.listen()
-while True:
-    c, _ = s.accept(); c.sendall(os.environ["WORD"].encode()); c.close()"#;
         let env = vec![("WORD".to_owned(), word.to_owned())];
-        plan([pod("a-0", &["a"], 18080, Player::Command { command: format!("exec python3 -c '{script}'"), env })])
+        plan([pod("a-0", &["a"], 18080, Player::Command { command: crate::command::tests::listening(), env })])
     };
     let mut slices = cluster.slices();
     for word in ["first", "second"] {

@@ -11,7 +11,7 @@ mod ports;
 mod process;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{PortKey, QualifiedName};
 use output::Lines;

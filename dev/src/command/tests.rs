@@ -10,15 +10,32 @@ use std::{
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 const LONG: Duration = Duration::from_secs(30);
-/// Python is on every machine that develops this, and a shell cannot listen.
-const LISTEN: &str = r#"exec python3 -c '
-import os, socket
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind((os.environ.get("BIND") or os.environ["POD_IP"], int(os.environ["PORT"]))); s.listen()
-print("listening", flush=True)
-while True:
-    c, _ = s.accept(); c.sendall(os.environ["POD_NAME"].encode()); c.close()
-'"#;
+
+/// A command that listens: this test program, which runs only the test below.
+pub(crate) fn listening() -> String {
+    let program = std::env::current_exe().unwrap();
+    format!("exec '{}' --exact command::tests::serves_as_a_command --ignored --nocapture", program.display())
+}
+
+#[test]
+#[ignore = "runs until it is killed"]
+fn serves_as_a_command() {
+    let variable = |name| std::env::var(name);
+    // Without these nobody runs it as a command, but all ignored tests.
+    let Ok(address) = variable("BIND").or_else(|_| variable("POD_IP")) else { return };
+    let address: IpAddr = address.parse().unwrap();
+    let port: u16 = variable("PORT").unwrap().parse().unwrap();
+    let word = variable("WORD").or_else(|_| variable("POD_NAME")).unwrap();
+    let listener = std::net::TcpListener::bind((address, port)).unwrap();
+    // A new line, as the test harness has begun one.
+    println!("\nlistening");
+    loop {
+        // Whoever only looks whether it listens may be gone by now.
+        if let Ok((mut stream, _)) = listener.accept() {
+            let _ = stream.write_all(word.as_bytes());
+        }
+    }
+}
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -73,7 +90,7 @@ async fn ready(pod: &CommandPod) -> (IpAddr, u16) {
 #[tokio::test]
 async fn a_command_is_ready_once_it_listens_and_gone_once_stopped() {
     let memory = Memory::default();
-    let pod = CommandPod::start(spec(LISTEN, &memory));
+    let pod = CommandPod::start(spec(&listening(), &memory));
     let address = ready(&pod).await;
     let mut answer = String::new();
     TcpStream::connect(address).await.unwrap().read_to_string(&mut answer).await.unwrap();
@@ -90,7 +107,7 @@ async fn a_command_that_only_knows_localhost_is_found_there() {
     if crate::addresses::Layout::detect() == crate::addresses::Layout::SingleAddress {
         return;
     }
-    let mut spec = spec(LISTEN, &Memory::default());
+    let mut spec = spec(&listening(), &Memory::default());
     spec.address = Ipv4Addr::new(127, 77, 3, 9).into();
     spec.env = vec![("BIND".into(), "127.0.0.1".into())];
     let pod = CommandPod::start(spec);
