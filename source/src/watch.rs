@@ -388,6 +388,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("a.yaml");
         let eyes = eyes(root.path(), Duration::from_secs(1000));
+        std::fs::write(&file, MAP).unwrap();
         let settling = task::spawn(settled(eyes));
         // Half a step apart from the reads, so that each read finds a new state.
         time::sleep(Duration::from_secs(50)).await;
