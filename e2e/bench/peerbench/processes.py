@@ -1,0 +1,112 @@
+"""Starts processes on a core of their own and ends exactly those again."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Iterator
+
+from . import places
+
+STOP_SECONDS_MAX = 5
+START_SECONDS_MAX = 60
+
+
+class ProcessError(Exception):
+    """A process did not do its part; says what its log holds."""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """The two cores: one for the proxy, one for load and backend."""
+
+    proxy: int
+    load: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command with what it needs of its environment."""
+
+    words: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+
+def choose_cores() -> Cores:
+    """The first two cores that this process may use."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        raise ProcessError("the benchmark takes two cores: one for the proxy, one for load and backend")
+    return Cores(allowed[0], allowed[1])
+
+
+def pinned(core: int, words: list[str]) -> list[str]:
+    """The command on one core, ahead of what else the machine does where this user may say so."""
+    first = ["nice", "-n", "-5"] if os.geteuid() == 0 else []
+    return [*first, "taskset", "-c", str(core), *words]
+
+
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of unpacked packages: their libraries are found beside them."""
+    return {**os.environ, "LD_LIBRARY_PATH": str(places.LIBRARIES), **(extra or {})}
+
+
+@contextmanager
+def running(name: str, core: int, command: Command) -> Iterator[subprocess.Popen]:
+    """Runs a process for as long as the block; its output goes to a log of its name."""
+    places.LOGS.mkdir(parents=True, exist_ok=True)
+    path = places.LOGS / f"{name}.log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            pinned(core, command.words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=environment(command.environment), cwd=command.folder,
+        )
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+
+def log_tail(name: str) -> str:
+    """The end of what a process printed."""
+    path = places.LOGS / f"{name}.log"
+    return path.read_text(errors="replace")[-500:] if path.exists() else ""
+
+
+def await_port(name: str, process: subprocess.Popen, port: int) -> None:
+    """Waits until the process listens."""
+    end = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise ProcessError(f"{name} ended with {process.returncode}: {log_tail(name)}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise ProcessError(f"{name} does not listen on port {port}: {log_tail(name)}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
