@@ -32,6 +32,9 @@ pub struct PairLimits {
 /// A name and its value, borrowed from the encoded list.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
+/// A name and its value, owned where they had to be made.
+pub type OwnedPair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// Bytes before the first pair: the number of pairs.
 const COUNT_BYTES: usize = 4;
 /// Bytes per pair in the table of lengths.
@@ -75,11 +78,7 @@ pub fn decode_pairs(bytes: &[u8], limits: PairLimits) -> Result<Vec<Pair<'_>>, E
 ///
 /// # Errors
 /// [`EncodingError::TooMany`] or [`EncodingError::TooLarge`] when a limit is passed; `out` is then empty.
-pub fn encode_pairs(
-    pairs: &[(Cow<'_, [u8]>, Cow<'_, [u8]>)],
-    limits: PairLimits,
-    out: &mut Vec<u8>,
-) -> Result<(), EncodingError> {
+pub fn encode_pairs(pairs: &[OwnedPair<'_>], limits: PairLimits, out: &mut Vec<u8>) -> Result<(), EncodingError> {
     out.clear();
     if pairs.len() > limits.count {
         return Err(EncodingError::TooMany);

@@ -2,7 +2,7 @@
 //! Never runs guest code.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -45,7 +45,7 @@ struct Inner {
     linker: wasmtime::Linker<State>,
     config: EngineConfig,
     cache: Option<ModuleCache>,
-    ticker: OnceLock<()>,
+    clock_started: Mutex<bool>,
 }
 
 /// The engine cannot be set up.
@@ -90,7 +90,7 @@ impl WasmEngine {
         let engine = Engine::new(&wasmtime_config(&config)).map_err(setup)?;
         let linker = linker::linker(&engine).map_err(setup)?;
         let cache = config.cache.clone().map(|path| ModuleCache::open(path, &engine)).transpose()?;
-        Ok(Self { inner: Arc::new(Inner { engine, linker, config, cache, ticker: OnceLock::new() }) })
+        Ok(Self { inner: Arc::new(Inner { engine, linker, config, cache, clock_started: Mutex::new(false) }) })
     }
 
     /// Checks and compiles a module, or loads it from the cache. Takes from a millisecond to seconds of processor time:
@@ -124,7 +124,9 @@ impl WasmEngine {
     /// # Errors
     /// When the machine gives no thread. Deadlines would not pass then, so no instance may start.
     pub(crate) fn start_clock(&self) -> std::io::Result<()> {
-        if self.inner.ticker.get().is_some() {
+        // Held while the thread is started: two clocks would halve all deadlines.
+        let mut started = self.inner.clock_started.lock().unwrap_or_else(PoisonError::into_inner);
+        if *started {
             return Ok(());
         }
         let engine = self.inner.engine.weak();
@@ -135,12 +137,9 @@ impl WasmEngine {
                 std::thread::sleep(TICK);
             }
         };
-        // Two workers may both get here at first; an engine whose clock runs twice as fast would halve all deadlines.
-        let mut result = Ok(());
-        self.inner.ticker.get_or_init(|| {
-            result = std::thread::Builder::new().name("wasm-clock".into()).spawn(tick).map(drop);
-        });
-        result
+        std::thread::Builder::new().name("wasm-clock".into()).spawn(tick)?;
+        *started = true;
+        Ok(())
     }
 }
 

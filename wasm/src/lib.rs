@@ -42,7 +42,9 @@ mod stream;
 
 pub use attributes::{Attribute, AttributeValue, FILTER_STATE_BYTES, FILTER_STATE_COUNT, FilterState, StreamInfo};
 pub use config::{FilterConfig, Limits};
-pub use encoding::{EncodingError, Pair, PairLimits, decode_pairs, encode_pairs, fuzz_encodings, path_segments};
+pub use encoding::{
+    EncodingError, OwnedPair, Pair, PairLimits, decode_pairs, encode_pairs, fuzz_encodings, path_segments,
+};
 pub use engine::{EngineConfig, EngineError, WasmEngine};
 pub use head::{RequestHead, ResponseHead};
 pub use host::{CallError, CallRequest, CallResponse, Host, LogLevel};

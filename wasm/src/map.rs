@@ -7,7 +7,7 @@ use http::header::{COOKIE, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::encoding::Pair;
+use crate::encoding::{OwnedPair, Pair};
 use crate::head::{RequestHead, ResponseHead};
 
 /// A map to read.
@@ -43,7 +43,7 @@ pub(crate) enum Write {
 }
 
 /// All pairs of a map, in the order in which Envoy shows them.
-pub(crate) type Pairs<'a> = Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>;
+pub(crate) type Pairs<'a> = Vec<OwnedPair<'a>>;
 
 // === impl MapRef ===
 

@@ -47,7 +47,8 @@ impl Plugin {
     pub fn new(config: Arc<FilterConfig>, host: Rc<dyn Host>, shared: &Arc<Shared>) -> Self {
         let places = (0..config.limits.instances.max(1)).map(|_| Place::default()).collect();
         let (name, shared) = (config.name.as_str().into(), shared.filter(&config.name));
-        Self { env: Rc::new(Env { name, config, host, shared }), places: RefCell::new(places) }
+        let env = Env { name, config, host, shared, failure_logs: RefCell::default() };
+        Self { env: Rc::new(env), places: RefCell::new(places) }
     }
 
     /// Starts all instances: to learn, before any stream depends on it, whether the filter accepts its configuration.

@@ -15,10 +15,13 @@ pub(crate) struct Exports {
     pub(crate) delete: Option<TypedFunc<u32, ()>>,
     pub(crate) tick: Option<TypedFunc<u32, ()>>,
     pub(crate) queue_ready: Option<TypedFunc<(u32, u32), ()>>,
-    pub(crate) http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub(crate) http_call_response: Option<HttpCallResponseFn>,
     request: SideExports,
     response: SideExports,
 }
+
+/// Context, token, number of headers, size of the body, number of trailers.
+type HttpCallResponseFn = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
 /// The callbacks of one direction.
 pub(crate) struct SideExports {

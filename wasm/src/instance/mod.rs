@@ -21,6 +21,7 @@ pub(crate) use slots::{Life, ROOT, Slot};
 pub(crate) use state::{Call, Env, Guest, LogVerdict, Task};
 
 use crate::attributes::StreamInfo;
+use crate::host::LogLevel;
 use crate::outcome::{FailureKind, FilterFailure};
 use crate::shared::LimitKind;
 
@@ -87,11 +88,11 @@ impl Instance {
             self.env.shared.counters.limit_reached(LimitKind::Streams);
             self.failure(FailureKind::Unavailable, "the instance serves as many streams as it may")
         })?;
-        if let Some(create) = &self.exports.context_create {
-            if let Err(failure) = self.call(id, create, (id, ROOT)) {
-                self.forget(id);
-                return Err(failure);
-            }
+        if let Some(create) = &self.exports.context_create
+            && let Err(failure) = self.call(id, create, (id, ROOT))
+        {
+            self.forget(id);
+            return Err(failure);
         }
         Ok(id)
     }
@@ -244,13 +245,8 @@ impl Instance {
             self.env.shared.counters.limit_reached(LimitKind::Time);
         }
         let failure = self.failure(kind, &format!("{error:#}"));
-        self.report(&failure);
+        self.env.report(&failure);
         failure
-    }
-
-    fn report(&self, failure: &FilterFailure) {
-        self.env.shared.counters.failed(failure.kind);
-        self.env.host.log(&self.env.name, crate::host::LogLevel::Error, &failure.message);
     }
 
     fn lost(&self, cause: &FilterFailure) -> FilterFailure {
@@ -278,6 +274,17 @@ impl Instance {
 impl Env {
     pub(crate) fn failure(&self, kind: FailureKind, message: &str) -> FilterFailure {
         FilterFailure { filter: Rc::clone(&self.name), kind, message: message.into() }
+    }
+
+    /// Counts a failure and logs it, within the rate of log lines: a filter that fails with every request must not
+    /// flood the log either.
+    fn report(&self, failure: &FilterFailure) {
+        self.shared.counters.failed(failure.kind);
+        let verdict = self.failure_logs.borrow_mut().count(self.host.monotonic(), self.config.limits.logs_per_second);
+        match verdict {
+            LogVerdict::Write { .. } => self.host.log(&self.name, LogLevel::Error, &failure.message),
+            LogVerdict::Drop => self.shared.counters.limit_reached(LimitKind::LogRate),
+        }
     }
 }
 

@@ -77,6 +77,7 @@ impl Instance {
 
     pub(crate) fn trailers(&self, id: u32, direction: Direction, count: usize) -> Step {
         let Some(func) = &self.exports.side(direction).trailers else { return Step::Settled(Settled::Continue) };
+        self.with_slot(id, |slot, _| slot.side(direction).resumed = false);
         let action = self.call(id, func, (id, to_u32(count)));
         self.step(id, direction, action.map(|action| action == 0))
     }
@@ -149,7 +150,7 @@ impl Instance {
             return Poll::Pending;
         }
         let failure = self.failure(FailureKind::Stuck, "it paused with no HTTP call, tick, queue or other stream left");
-        self.report(&failure);
+        self.env.report(&failure);
         Poll::Ready(Settled::Failed(failure))
     }
 
@@ -198,7 +199,7 @@ impl Instance {
         let most = self.env.config.limits.body_buffer;
         let message = format!("it holds {size} bytes of a body, more than the {most} of limits.body_buffer");
         let failure = self.failure(FailureKind::BodyTooLarge(direction), &message);
-        self.report(&failure);
+        self.env.report(&failure);
         failure
     }
 

@@ -16,21 +16,18 @@ use crate::outcome::{FailureKind, FilterFailure};
 impl Instance {
     /// Starts an instance and configures it.
     pub(crate) fn start(env: &Rc<Env>) -> Result<Rc<Self>, FilterFailure> {
-        let instance = match Self::instantiate(env) {
-            Ok(instance) => instance,
-            Err(message) => {
-                let failure = env.failure(FailureKind::Start, &message);
-                env.shared.counters.failed(failure.kind);
-                env.host.log(&env.name, crate::host::LogLevel::Error, &failure.message);
-                return Err(failure);
-            }
-        };
+        let (instance, initial) = Self::instantiate(env).map_err(|message| {
+            let failure = env.failure(FailureKind::Start, &message);
+            env.report(&failure);
+            failure
+        })?;
+        instance.initialise(initial)?;
         instance.configure()?;
         env.shared.counters.instances_started.fetch_add(1, Ordering::Relaxed);
         Ok(instance)
     }
 
-    fn instantiate(env: &Rc<Env>) -> Result<Rc<Self>, String> {
+    fn instantiate(env: &Rc<Env>) -> Result<(Rc<Self>, Initial), String> {
         let module = &env.config.module;
         module.engine.start_clock().map_err(|error| format!("no thread for deadlines: {error}"))?;
         let mut store = Store::new(module.engine.raw(), State::new(Rc::clone(env)));
@@ -42,9 +39,9 @@ impl Instance {
         let allocate =
             func(&guest, &mut store, "proxy_on_memory_allocate").or_else(|| func(&guest, &mut store, "malloc"));
         store.data_mut().guest = Some(Guest { memory, allocate });
-        initialise(&guest, &mut store).map_err(text)?;
+        let initial = Initial::look_up(&guest, &mut store);
         let exports = Exports::look_up(&guest, &mut store);
-        Ok(Rc::new_cyclic(|weak| {
+        let instance = Rc::new_cyclic(|weak| {
             store.data_mut().instance = weak.clone();
             Self {
                 inner: RefCell::new(Inner::Live(Box::new(store))),
@@ -54,7 +51,23 @@ impl Instance {
                 served: Cell::new(0),
                 dead: Cell::new(false),
             }
-        }))
+        });
+        Ok((instance, initial))
+    }
+
+    fn initialise(&self, initial: Initial) -> Result<(), FilterFailure> {
+        match initial {
+            Initial::Nothing => Ok(()),
+            Initial::Command(start) => self.start_call("_start", &start, ()),
+            Initial::Reactor(initialize, main) => {
+                self.start_call("_initialize", &initialize, ())?;
+                match main {
+                    Main::None => Ok(()),
+                    Main::WithArguments(main) => self.start_call("main", &main, (0, 0)).map(drop),
+                    Main::Void(main) => self.start_call("__main_void", &main, ()).map(drop),
+                }
+            }
+        }
     }
 
     fn configure(&self) -> Result<(), FilterFailure> {
@@ -93,24 +106,35 @@ impl Instance {
         }
         let message = format!("{name} returned false: the filter refuses its configuration");
         let failure = self.env.failure(FailureKind::Start, &message);
-        self.report(&failure);
+        self.env.report(&failure);
         Err(failure)
     }
 }
 
-/// Runs what the toolchain wants to have run first: `_initialize` and `main` of a reactor, or `_start` of a command.
-fn initialise(guest: &wasmtime::Instance, store: &mut Store<State>) -> wasmtime::Result<()> {
-    if let Some(initialize) = func::<(), ()>(guest, &mut *store, "_initialize") {
-        initialize.call(&mut *store, ())?;
-        if let Some(main) = func::<(u32, u32), u32>(guest, &mut *store, "main") {
-            main.call(&mut *store, (0, 0))?;
-        } else if let Some(main) = func::<(), u32>(guest, &mut *store, "__main_void") {
-            main.call(&mut *store, ())?;
+/// What the toolchain wants to have run first.
+enum Initial {
+    Nothing,
+    /// `_start`.
+    Command(TypedFunc<(), ()>),
+    /// `_initialize`, then the program's `main`.
+    Reactor(TypedFunc<(), ()>, Main),
+}
+
+enum Main {
+    None,
+    WithArguments(TypedFunc<(u32, u32), u32>),
+    Void(TypedFunc<(), u32>),
+}
+
+impl Initial {
+    fn look_up(guest: &wasmtime::Instance, store: &mut Store<State>) -> Self {
+        if let Some(initialize) = func(guest, store, "_initialize") {
+            let main = func(guest, store, "main").map(Main::WithArguments);
+            let main = main.or_else(|| func(guest, store, "__main_void").map(Main::Void));
+            return Self::Reactor(initialize, main.unwrap_or(Main::None));
         }
-    } else if let Some(start) = func::<(), ()>(guest, &mut *store, "_start") {
-        start.call(&mut *store, ())?;
+        func(guest, store, "_start").map_or(Self::Nothing, Self::Command)
     }
-    Ok(())
 }
 
 /// A time in ticks of the engine's clock: never less than asked, so one more than fits.

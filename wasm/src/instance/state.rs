@@ -1,5 +1,6 @@
 //! What host functions work on: the store's data of one instance. Never calls the guest.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(crate) struct Env {
     pub(crate) config: Arc<FilterConfig>,
     pub(crate) host: Rc<dyn Host>,
     pub(crate) shared: Arc<FilterShared>,
+    /// Log lines about failures, which are the host's own and have a rate of their own.
+    pub(crate) failure_logs: RefCell<LogRate>,
 }
 
 /// The store's data of one instance.

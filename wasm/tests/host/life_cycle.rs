@@ -3,7 +3,7 @@
 use crate::assert_matches;
 use crate::support::{Worker, info, limits, request, response, run, wat};
 use bytes::Bytes;
-use portolan_wasm::{AbiVersion, BodyOutcome, EndOfStream, FailureKind, Outcome};
+use portolan_wasm::{AbiVersion, BodyOutcome, EndOfStream, FailureKind, Outcome, RouteChoice};
 
 /// Logs the name of each callback; `$headers` is the signature of the headers callbacks.
 fn tracer(version: &str, headers: &str) -> String {
@@ -158,5 +158,51 @@ fn a_stream_that_asks_for_time_is_deleted_when_it_says_done() {
         assert_eq!((worker.plugin.streams(), worker.logs().len()), (1, 0), "it lingers");
         tokio::time::sleep(std::time::Duration::from_millis(60)).await;
         assert_eq!((worker.plugin.streams(), worker.logs().len()), (0, 1));
+    });
+}
+
+#[test]
+fn functions_that_only_the_first_abi_has_work() {
+    // Logs its configuration, clears the route, and continues by the old names before it pauses.
+    let text = r#"(module
+        (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_get_configuration" (func $configuration (param i32 i32) (result i32)))
+        (import "env" "proxy_clear_route_cache" (func $clear (result i32)))
+        (import "env" "proxy_continue_request" (func $request (result i32)))
+        (import "env" "proxy_continue_response" (func $response (result i32)))
+        (memory (export "memory") 1) (func (export "proxy_abi_version_0_1_0"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+        (func (export "proxy_on_request_headers") (param i32 i32) (result i32)
+            (drop (call $configuration (i32.const 0) (i32.const 4)))
+            (drop (call $log (i32.const 2) (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+            (drop (call $clear)) (drop (call $request)) (i32.const 1))
+        (func (export "proxy_on_response_headers") (param i32 i32) (result i32)
+            (drop (call $response)) (i32.const 1)))"#;
+    run(async {
+        let worker = Worker::new(wat(text), "{}", limits());
+        let stream = worker.open();
+        assert_matches!(stream.request_headers(&mut request(""), EndOfStream::Yes).await, Outcome::Continue);
+        assert_eq!(stream.take_route_choice(), RouteChoice::Cleared);
+        assert_eq!(stream.take_route_choice(), RouteChoice::Kept, "it is asked for once");
+        assert_matches!(stream.response_headers(&mut response(), EndOfStream::Yes).await, Outcome::Continue);
+        assert!(worker.logged("{}"));
+    });
+}
+
+#[test]
+fn an_unusual_headers_status_stops_or_goes_on_as_in_envoy() {
+    run(async {
+        for (status, goes_on) in [(0, true), (1, false), (2, true), (3, false), (4, false), (77, false)] {
+            let worker = Worker::wat(&format!(
+                r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_0"))
+                   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const {status})))"#
+            ));
+            let outcome = worker.open().request_headers(&mut request(""), EndOfStream::Yes).await;
+            match outcome {
+                Outcome::Continue => assert!(goes_on, "{status}"),
+                Outcome::Failed(failure) => assert!(!goes_on && failure.kind == FailureKind::Stuck, "{status}"),
+                other => panic!("{other:?}"),
+            }
+        }
     });
 }

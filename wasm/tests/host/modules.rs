@@ -75,6 +75,11 @@ fn phases_tell_what_a_module_takes_part_in() {
 }
 
 #[test]
+fn the_default_limits_fit_this_machine() {
+    WasmEngine::new(EngineConfig::default()).unwrap();
+}
+
+#[test]
 fn the_digest_is_that_of_the_bytes() {
     let module = wat(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_0")))"#);
     assert_eq!(module.sha256().to_string().len(), 64);
