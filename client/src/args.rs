@@ -74,19 +74,19 @@ pub struct RequestArgs {
     pub by_header: Option<HeaderName>,
 
     /// Speak HTTP/1.1
-    #[arg(long = "http1", group = "version")]
+    #[arg(long = "http1", group = "http_version")]
     pub http1: bool,
 
     /// Speak HTTP/2; without TLS by prior knowledge
-    #[arg(long = "http2", visible_alias = "h2c", group = "version")]
+    #[arg(long = "http2", visible_alias = "h2c", group = "http_version")]
     pub http2: bool,
 
     /// Speak HTTP/3
-    #[arg(long = "http3", group = "version")]
+    #[arg(long = "http3", group = "http_version")]
     pub http3: bool,
 
     /// Call a gRPC method, with each -d as one message
-    #[arg(long, group = "version", value_name = "SERVICE/METHOD", num_args = 0..=1, require_equals = true, default_missing_value = GrpcMethod::ECHO)]
+    #[arg(long, group = "http_version", value_name = "SERVICE/METHOD", num_args = 0..=1, require_equals = true, default_missing_value = GrpcMethod::ECHO)]
     pub grpc: Option<String>,
 
     /// Show status and headers of the answer too

@@ -45,7 +45,7 @@ pub async fn serve(accepted: Accepted, stream: TcpStream) {
         PortKind::Udp(..) => {}
         PortKind::Frontend(frontend) => {
             let namespace = accepted.view.snapshot().namespace_of(accepted.peer.ip());
-            match frontend.consumer.get(namespace).unwrap_or(&frontend.producer) {
+            match frontend.routes_for(namespace) {
                 FrontendRoutes::Http(_) => accepted.http(stream, BytesMut::new(), None).await,
                 FrontendRoutes::Tls(routes) => accepted.tls_frontend(routes, stream).await,
                 FrontendRoutes::L4(rule) => accepted.forward(Some(rule), stream, BytesMut::new()).await,

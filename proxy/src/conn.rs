@@ -2,6 +2,7 @@
 //! belong to.
 
 use crate::{
+    error::ErrorKind,
     http::{self as proxy_http, headers::Forwarded},
     shared::Published,
     tls::{Alpn, TlsInfo},
@@ -17,7 +18,7 @@ use portolan_telemetry::{
     Scheme,
     metrics::{HttpServer, ListenerLabels, RouteLabels},
 };
-use portolan_translate::snapshot::{FrontendRoutes, HttpListener, Port, PortKind, TlsAction, Transport};
+use portolan_translate::snapshot::{Belongs, HttpListener, Port, PortKind, Transport};
 use std::{
     cell::{OnceCell, RefCell},
     future::Future,
@@ -55,16 +56,6 @@ pub struct Conn {
     transport: Transport,
     port: RefCell<(Arc<Published>, Arc<Port>)>,
     unrouted: OnceCell<HttpServer>,
-}
-
-/// Which listener a request belongs to.
-pub enum Belongs {
-    /// This one.
-    To(Arc<HttpListener>),
-    /// None has its host.
-    Nowhere,
-    /// Another one than the TLS session's.
-    Elsewhere,
 }
 
 // === impl Conn ===
@@ -108,32 +99,13 @@ impl Conn {
     }
 
     /// The listener of a request for `host` (lower case, without port).
-    pub fn listener(&self, view: &View, host: &str) -> Belongs {
+    pub fn listener(&self, view: &View, host: &str) -> Result<Arc<HttpListener>, ErrorKind> {
         let port = self.port(view);
-        match &port.kind {
-            PortKind::Http(http) => {
-                http.listeners.get(host).map_or(Belongs::Nowhere, |found| Belongs::To(found.clone()))
-            }
-            PortKind::Tls(tls) => {
-                let name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or_default();
-                let (session, asked) = (tls.listeners.get(name), tls.listeners.get(host));
-                match (session, asked) {
-                    (Some(session), Some(asked)) if Arc::ptr_eq(session, asked) => match &session.action {
-                        TlsAction::Http(_, listener) => Belongs::To(listener.clone()),
-                        TlsAction::Terminate(..) | TlsAction::Passthrough(_) => Belongs::Nowhere,
-                    },
-                    (_, Some(_)) => Belongs::Elsewhere,
-                    (_, None) => Belongs::Nowhere,
-                }
-            }
-            PortKind::Frontend(frontend) => {
-                let namespace = view.snapshot().namespace_of(self.peer.ip());
-                match frontend.consumer.get(namespace).unwrap_or(&frontend.producer) {
-                    FrontendRoutes::Http(listener) => Belongs::To(listener.clone()),
-                    FrontendRoutes::Tls(_) | FrontendRoutes::L4(_) => Belongs::Nowhere,
-                }
-            }
-            PortKind::Tcp(..) | PortKind::Udp(..) => Belongs::Nowhere,
+        let server_name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+        match port.kind.listener(server_name, host, view.snapshot().namespace_of(self.peer.ip())) {
+            Belongs::To(listener) => Ok(listener.clone()),
+            Belongs::Nowhere => Err(ErrorKind::NotFound),
+            Belongs::Elsewhere => Err(ErrorKind::Misdirected),
         }
     }
 

@@ -8,6 +8,7 @@ mod clock;
 mod conn;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod http;
 mod join;
 pub mod l4;

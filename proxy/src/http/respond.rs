@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     body::{RequestBody, ResponseBody},
-    conn::{Belongs, Conn},
+    conn::Conn,
     error::{ErrorKind, RequestError},
     worker::{RuleState, View},
 };
@@ -80,11 +80,7 @@ pub async fn respond(
 ) -> Result<Answer, RequestError> {
     let decoded = decode(conn, &mut head, upgrade.as_ref())?;
     let body = limited(conn, &head, body, record)?;
-    let listener = match conn.listener(view, &decoded.host) {
-        Belongs::To(listener) => listener,
-        Belongs::Nowhere => return Err(ErrorKind::NotFound.into()),
-        Belongs::Elsewhere => return Err(ErrorKind::Misdirected.into()),
-    };
+    let listener = conn.listener(view, &decoded.host)?;
     let candidate = find(&listener, &head, &decoded.host).ok_or(ErrorKind::NotFound)?;
     let state = conn.worker.rule(&listener, &candidate.rule, conn.client_port(), conn.scheme());
     record.matched(&state);

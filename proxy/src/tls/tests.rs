@@ -4,8 +4,12 @@ use super::{
     testing::{Authority, self_signed},
     *,
 };
-use portolan_translate::snapshot::{
-    BackendProtocol, BackendTls, ClientAuth, ClientAuthMode, Roots, SubjectAltName, TlsServer,
+use portolan_translate::{
+    objects::ObjectName,
+    snapshot::{
+        BackendProtocol, BackendTls, ClientAuth, ClientAuthMode, Hostname, HttpListener, ListenerId, Roots,
+        SubjectAltName, TlsAction, TlsListener, TlsPort, TlsServer,
+    },
 };
 use rustls::{ClientConfig, HandshakeKind, sign::CertifiedKey};
 use rustls_pki_types::ServerName;
@@ -187,4 +191,66 @@ fn settings_that_cannot_work_are_refused_with_a_reason() {
     };
     let error = client_config(&garbage, BackendProtocol::Tcp).unwrap_err().to_string();
     assert!(error.starts_with("certificate authority number 1 cannot be read"), "{error}");
+}
+
+fn quic_port(listeners: &[(&str, Option<Arc<CertifiedKey>>)]) -> TlsPort {
+    let mut port = TlsPort::default();
+    for (name, certificate) in listeners {
+        let owner = ObjectName { namespace: "default".into(), name: "gateway".into() };
+        let id = ListenerId { owner, kind: "Gateway", name: (*name).into() };
+        let hostname = Some(Hostname::new(name));
+        let action = match certificate {
+            None => TlsAction::Passthrough(Arc::default()),
+            Some(key) => {
+                let server = TlsServer { certificates: [key.clone()].into(), client_auth: None, http: true };
+                let http = HttpListener { id: id.clone(), hostname: hostname.clone(), routes: Arc::default() };
+                TlsAction::Http(Arc::new(server), Arc::new(http))
+            }
+        };
+        let listener = Arc::new(TlsListener { id, hostname: hostname.clone(), action });
+        port.listeners.insert(hostname.as_ref(), listener);
+    }
+    port
+}
+
+#[tokio::test]
+async fn quic_serves_the_https_listeners_of_a_port_and_no_other_name() {
+    let root = Authority::new("root");
+    let port = quic_port(&[
+        ("a.site.example", Some(root.issue(&["a.site.example"]))),
+        ("b.site.example", Some(root.issue(&["b.site.example"]))),
+        ("through.site.example", None),
+    ]);
+    let tls = quic_port_config(&port).unwrap().unwrap();
+    let local = "127.0.0.1:0".parse().unwrap();
+    let server = quinn::Endpoint::server(quinn::ServerConfig::with_crypto(tls.config.clone()), local).unwrap();
+    let mut config = ClientConfig::clone(&client_config(&backend(&root.root), BackendProtocol::Tcp).unwrap());
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
+    let mut client = quinn::Endpoint::client(local).unwrap();
+    client.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
+    for (name, served) in [("a.site.example", true), ("b.site.example", true), ("through.site.example", false)] {
+        let connecting = client.connect(server.local_addr().unwrap(), name).unwrap();
+        let accept = async { server.accept().await.unwrap().await };
+        let (asked, answered) = tokio::join!(connecting, accept);
+        assert_eq!((asked.is_ok(), answered.is_ok()), (served, served), "{name}");
+        if let Ok(connection) = answered {
+            let info = tls.info(&connection);
+            assert_eq!((info.server_name.as_deref(), info.alpn), (Some(name), Alpn::Http3));
+        }
+    }
+}
+
+#[test]
+fn a_port_without_https_or_with_several_judgements_of_clients_has_no_quic() {
+    assert!(quic_port_config(&quic_port(&[("a.example", None)])).unwrap().is_none());
+    let root = Authority::new("root");
+    let mut port = quic_port(&[("a.example", Some(root.issue(&["a.example"])))]);
+    let mut listener = TlsListener::clone(port.listeners.get("a.example").unwrap());
+    if let TlsAction::Http(server, _) = &mut listener.action {
+        let client_auth = client_auth(&root, ClientAuthMode::Required);
+        *server = Arc::new(TlsServer { certificates: server.certificates.clone(), client_auth, http: true });
+    }
+    port.listeners.insert(Some(&Hostname::new("b.example")), Arc::new(listener));
+    assert!(quic_port_config(&port).unwrap().is_none());
 }

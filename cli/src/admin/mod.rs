@@ -1,0 +1,145 @@
+//! The admin port, on loopback: health, metrics, the snapshot, explanations, and the names that `dev` gave out.
+
+pub mod client;
+mod view;
+
+pub use view::{ListenerName, Names, Status};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use portolan_proxy::Shared;
+use portolan_telemetry::metrics::Registry;
+use portolan_translate::Statuses;
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::net::TcpListener;
+
+/// The port that is tried first.
+pub const PORT: u16 = 15000;
+/// Ports that are tried after it.
+const PORTS_TRIED: u16 = 100;
+
+/// What the admin port tells about.
+#[derive(Clone)]
+pub struct Admin {
+    shared: Arc<Shared>,
+    metrics: Registry,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What the driver of the engine tells the admin port.
+#[derive(Clone, Default)]
+pub struct Told {
+    /// Statuses of the last translation.
+    pub statuses: Arc<Statuses>,
+    /// Names that clients may use.
+    pub names: Arc<Names>,
+}
+
+impl Admin {
+    /// Tells about an engine.
+    pub fn new(shared: Arc<Shared>, metrics: Registry) -> Self {
+        Self { shared, metrics, told: Arc::default() }
+    }
+
+    /// From now on tells this.
+    pub fn tell(&self, told: Told) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+    }
+
+    fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Listens on loopback, on the usual port or one of the next, and answers in the background.
+    pub async fn listen(self, wanted: Option<SocketAddr>) -> Result<SocketAddr> {
+        let listener = match wanted {
+            Some(address) => {
+                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (--admin)"))?
+            }
+            None => first_free().await?,
+        };
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { continue };
+                let admin = self.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| {
+                        let admin = admin.clone();
+                        async move { Ok::<_, Infallible>(admin.answer(&request)) }
+                    });
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Ok(address)
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let published = self.shared.published().load_full();
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if published.generation > 0 && !self.shared.is_draining() => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/metrics" => typed(portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE, self.metrics.prometheus()),
+            "/snapshot" => json(&view::snapshot(&published)),
+            "/status" => json(&view::status(&self.shared, &self.metrics, &self.told().statuses)),
+            "/statuses" => json(&self.told().statuses.objects().collect::<Vec<_>>()),
+            "/names" => json(&*self.told().names),
+            "/generations" => json(&serde_json::json!({ "serving": published.generation })),
+            "/explain" => match view::explain(&published.snapshot, request.uri().query().unwrap_or_default()) {
+                Ok(explanation) => json(&explanation),
+                Err(error) => text(StatusCode::BAD_REQUEST, &format!("{error:#}\n")),
+            },
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /healthz /readyz /metrics /snapshot /status /statuses /explain /names /generations\n",
+            ),
+        }
+    }
+}
+
+async fn first_free() -> Result<TcpListener> {
+    let mut last = None;
+    for port in PORT..PORT + PORTS_TRIED {
+        match TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| anyhow::anyhow!("no port"), Into::into)).context("no free admin port from 15000 on")
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    let mut response = typed("text/plain; charset=utf-8", body.to_owned());
+    *response.status_mut() = status;
+    response
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string_pretty(value) {
+        Ok(body) => typed("application/json", body + "\n"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    }
+}
+
+fn typed(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}
+
+/// A listener as clients look for it.
+pub fn client_name(hostname: String, port: u16, bind: SocketAddr) -> ListenerName {
+    ListenerName { hostname: if hostname == "*" { String::new() } else { hostname }, port, bind }
+}

@@ -1,0 +1,73 @@
+//! `portolan check`: what would become of a directory of manifests, without serving it.
+
+use crate::{dev_problems, modules::Modules, stage::Stage};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use portolan_dev::{
+    addresses::{Allocator, Layout},
+    ca::Ca,
+};
+use portolan_source::{Directory, Loaded};
+use portolan_translate::{Translation, translate};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+/// What would become of a directory of manifests.
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 everything is accepted and resolved; 1 something is not; 2 wrong use.")]
+pub struct CheckArgs {
+    /// A directory of manifests (*.yaml, *.yml), or one file
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// Print the objects' statuses instead of the problems
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
+}
+
+/// A form of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Checks a directory.
+pub fn run(args: &CheckArgs) -> Result<ExitCode> {
+    anyhow::ensure!(args.directory.exists(), "{} does not exist", args.directory.display());
+    let (loaded, translation) = translated(args.directory.clone())?;
+    let problems = dev_problems(&loaded, &translation);
+    match args.output {
+        None => {
+            problems.iter().for_each(|problem| println!("{problem}"));
+            let objects = translation.statuses.objects().count();
+            match problems.len() {
+                0 => println!("{objects} objects: everything is accepted and resolved"),
+                count => {
+                    println!("{objects} objects with a status, {count} problem{}", if count == 1 { "" } else { "s" })
+                }
+            }
+        }
+        Some(output) => {
+            let statuses: Vec<_> = translation.statuses.objects().collect();
+            let told = serde_json::json!({ "problems": loaded.problems, "objects": statuses });
+            match output {
+                Output::Json => println!("{}", serde_json::to_string_pretty(&told)?),
+                Output::Yaml => print!("{}", crate::yaml::to_yaml(&told)),
+            }
+        }
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Reads and translates a directory as `dev` would, leaving no trace on this machine.
+pub fn translated(directory: PathBuf) -> Result<(Loaded, Translation)> {
+    let loaded = Directory::new(directory).load();
+    let scratch = tempfile::tempdir()?;
+    let allocator = Arc::new(Allocator::open(scratch.path(), Layout::detect())?);
+    let mut stage = Stage::new(allocator, Ca::open(scratch.path())?, Modules::new(None));
+    let set = stage.set(&loaded.objects, std::iter::empty());
+    let translation = translate(&set.objects, &set.edges, None);
+    Ok((loaded, translation))
+}

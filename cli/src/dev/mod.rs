@@ -1,0 +1,99 @@
+//! `portolan dev`: serves a directory of manifests on this machine and follows its changes.
+
+mod banner;
+mod session;
+
+pub use banner::problems;
+
+use crate::{modules::Modules, stage::Stage, state};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use portolan_dev::{
+    addresses::{Allocator, Layout},
+    ca::Ca,
+};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+/// Exit codes: 0 ended as asked; 1 could not serve; 2 wrong use.
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 ended as asked; 1 requests were cut off at the end; 2 could not start.")]
+pub struct DevArgs {
+    /// A directory of manifests (*.yaml, *.yml), or one file
+    #[arg(required_unless_present = "print_ca", value_name = "DIR")]
+    directory: Option<PathBuf>,
+
+    /// Where addresses and the local CA are remembered [default: one for each DIR, below ~/.local/state/portolan]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// Put everything on 127.0.0.1, each address and port on a port of its own
+    #[arg(long)]
+    single_address: bool,
+
+    /// Run the commands of pod templates annotated portolan.dev/dev-command
+    #[arg(long)]
+    allow_commands: bool,
+
+    /// Print the local CA's certificate and end
+    #[arg(long)]
+    print_ca: bool,
+
+    /// Where the admin port listens [default: 127.0.0.1:15000, or the next free port]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+
+    /// Where requests are logged
+    #[arg(long, value_enum, default_value_t = AccessLogTo::Off)]
+    access_log: AccessLogTo,
+
+    /// Proxies (addresses or networks) whose X-Forwarded-* headers are believed
+    #[arg(long, value_name = "CIDR")]
+    trusted_proxy: Vec<IpNet>,
+
+    /// Share of traces that are sampled, 0 to 1, where the client does not say
+    #[arg(long, value_name = "RATIO", default_value_t = 0.0)]
+    trace_ratio: f64,
+
+    /// Where traces and metrics are sent (OTLP over gRPC)
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp: Option<String>,
+}
+
+/// Where requests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AccessLogTo {
+    /// Nowhere.
+    Off,
+    /// To standard output, a JSON line each.
+    Stdout,
+}
+
+/// Runs until it is told to end.
+pub fn run(args: DevArgs) -> Result<ExitCode> {
+    let home = args.state_dir.clone().unwrap_or_else(state::home);
+    if args.print_ca {
+        print!("{}", Ca::open(&home)?.certificate_pem());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let directory = args.directory.clone().context("name a directory of manifests")?;
+    let state_dir = args.state_dir.clone().unwrap_or_else(|| state::directory_of(&home, &directory));
+    init_logging();
+    let layout = if args.single_address { Layout::SingleAddress } else { Layout::detect() };
+    let allocator = Arc::new(Allocator::open(&state_dir, layout)?);
+    let ca = Ca::open(&home)?;
+    let modules = Modules::new(Some(state_dir.join("modules")));
+    let stage = Stage::new(allocator.clone(), ca, modules);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(session::run(args, directory, state_dir, allocator, stage))
+}
+
+fn init_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PORTOLAN_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,203 @@
+//! The life of one `dev`: objects and endpoints come in, snapshots go to the engine, the user is told.
+
+use super::{AccessLogTo, DevArgs, banner};
+use crate::{
+    admin::{Admin, Told},
+    stage::{Set, Stage},
+    state::Running,
+};
+use anyhow::{Context, Result};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use portolan_dev::{
+    QualifiedName,
+    addresses::Allocator,
+    cluster::{Cluster, ClusterOptions, Commands},
+    workloads::{self, Workloads},
+};
+use portolan_proxy::{BindError, Engine, Limits, Options, Shared};
+use portolan_source::{
+    Directory, Loaded, ObjectName,
+    watch::{self, Watch},
+};
+use portolan_telemetry::{
+    Labels,
+    access_log::{AccessLog, Destination, Query},
+    metrics::{Registry, WorkerId, names},
+    otlp::{Otlp, OtlpConfig},
+    trace::{Sampler, SpanSink},
+};
+use portolan_translate::{Translation, translate};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Workers' metrics have the numbers from 0; those of the process have this one.
+const PROCESS_METRICS: WorkerId = WorkerId(u16::MAX);
+/// Time that telemetry is given to be sent at the end.
+const TELEMETRY_FLUSH: Duration = Duration::from_secs(2);
+
+/// Everything that a session drives.
+struct Session {
+    stage: Stage,
+    engine: Engine,
+    admin: Admin,
+    cluster: Cluster,
+    previous: Option<Translation>,
+    told: banner::Told,
+}
+
+/// Runs until a signal.
+pub async fn run(
+    args: DevArgs,
+    directory: PathBuf,
+    state_dir: PathBuf,
+    allocator: Arc<Allocator>,
+    stage: Stage,
+) -> Result<ExitCode> {
+    let metrics = Registry::default();
+    let otlp = start_otlp(&args, &metrics)?;
+    let access_log = start_access_log(&args, &metrics)?;
+    let spans = otlp.as_ref().map_or_else(SpanSink::disabled, Otlp::spans);
+    let options = Options {
+        limits: Limits::default(),
+        trusted_proxies: args.trusted_proxy.clone(),
+        sampler: Sampler::ratio(args.trace_ratio),
+    };
+    let writer = access_log.as_ref().map(AccessLog::writer);
+    let shared = Arc::new(Shared::new(options, metrics.clone(), writer, spans));
+    let workers = args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
+    let engine = Engine::start(shared.clone(), workers).context("cannot start the workers")?;
+    let admin = Admin::new(shared, metrics.clone());
+    let admin_address = admin.clone().listen(args.admin).await?;
+    let running = Running { pid: std::process::id(), admin: admin_address, directory: directory.canonicalize()? };
+    running.write(&state_dir)?;
+    let cluster = Cluster::new(cluster_options(&args, allocator));
+    let told = banner::Told::new(admin_address, directory.clone());
+    let mut session = Session { stage, engine, admin, cluster, previous: None, told };
+    let watched = tokio::task::spawn_blocking(move || Directory::new(directory));
+    let watch = watch::start(watched.await?, watch::Options::default());
+    let clean = session.follow(watch).await?;
+    Running::remove(&state_dir);
+    let clean = clean && session.end().await;
+    if let Some(log) = access_log {
+        log.finish();
+    }
+    if let Some(otlp) = otlp {
+        otlp.finish(TELEMETRY_FLUSH);
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn start_otlp(args: &DevArgs, metrics: &Registry) -> Result<Option<Otlp>> {
+    let config = OtlpConfig::from_env(args.otlp.as_deref(), |name| std::env::var(name).ok())?;
+    Ok(config.map(|config| Otlp::start(config, metrics.clone())).transpose()?)
+}
+
+fn start_access_log(args: &DevArgs, metrics: &Registry) -> Result<Option<AccessLog>> {
+    if args.access_log == AccessLogTo::Off {
+        return Ok(None);
+    }
+    let dropped = metrics.worker(PROCESS_METRICS).handle(&names::ACCESS_LOG_DROPPED, &Labels::none());
+    Ok(Some(AccessLog::start(Destination::Stdout, Query::Keep, dropped)?))
+}
+
+fn cluster_options(args: &DevArgs, allocator: Arc<Allocator>) -> ClusterOptions {
+    let mut options = ClusterOptions::new(allocator);
+    if args.allow_commands {
+        options.commands = Commands::Allowed { directory: None, output: portolan_dev::command::Output::new(std::io::stdout()) };
+    }
+    options
+}
+
+impl Session {
+    /// Follows the directory and the pods until a signal.
+    async fn follow(&mut self, mut watch: Watch) -> Result<bool> {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut slices = self.cluster.slices();
+        let mut pods = BTreeMap::new();
+        loop {
+            let loaded = watch.loaded.borrow_and_update().clone();
+            if self.told.is_new(&loaded) {
+                pods = self.play(&loaded);
+            }
+            let current = slices.borrow_and_update().clone();
+            self.serve(&loaded, &current, &pods).await?;
+            tokio::select! {
+                _ = terminate.recv() => return Ok(true),
+                _ = interrupt.recv() => return Ok(true),
+                changed = watch.loaded.changed() => changed.context("the watch has ended")?,
+                _ = slices.changed() => {}
+            }
+        }
+    }
+
+    /// Starts and stops pods; gives remarks about them.
+    fn play(&mut self, loaded: &Loaded) -> BTreeMap<String, ()> {
+        let objects = &loaded.objects;
+        let plan = workloads::plan(&Workloads {
+            deployments: objects.deployments.values().map(|one| &**one).collect(),
+            stateful_sets: objects.stateful_sets.values().map(|one| &**one).collect(),
+            daemon_sets: objects.daemon_sets.values().map(|one| &**one).collect(),
+            pods: objects.pods.values().map(|one| &**one).collect(),
+            services: objects.services.values().map(|one| &**one).collect(),
+        });
+        let applied = self.cluster.apply(plan);
+        let notes =
+            applied.notes.iter().map(|note| format!("{} {}: {}: {}", note.kind, note.name, note.field, note.message));
+        let errors = applied.errors.iter().map(|(pod, error)| format!("Pod {pod} is not played: {error}"));
+        notes.chain(errors).map(|note| (note, ())).collect()
+    }
+
+    /// Puts what is there now in force.
+    async fn serve(
+        &mut self,
+        loaded: &Arc<Loaded>,
+        slices: &BTreeMap<QualifiedName, Arc<EndpointSlice>>,
+        pods: &BTreeMap<String, ()>,
+    ) -> Result<()> {
+        let named = slices.iter().map(|(name, slice)| (ObjectName::new(&*name.namespace, &*name.name), slice));
+        // Compiling a module takes a while; the other tasks of this runtime go on meanwhile.
+        let Set { objects, edges, mut notes, names } =
+            tokio::task::block_in_place(|| self.stage.set(&loaded.objects, named));
+        notes.extend(pods.keys().cloned());
+        let (translation, failures) = tokio::task::block_in_place(|| {
+            let translation = translate(&objects, &edges, self.previous.as_ref());
+            self.engine.shared().set_modules(self.stage.modules().compiled().collect());
+            let (_, failures) = self.engine.publish(translation.snapshot.clone());
+            (translation, failures)
+        });
+        notes.extend(failures.iter().map(BindError::to_string));
+        let names = banner::names(&translation.snapshot, names, &edges, self.stage.ca().certificate_path());
+        self.admin.tell(Told { statuses: translation.statuses.clone(), names: Arc::new(names) });
+        self.told.tell(loaded, &translation, &notes);
+        self.previous = Some(translation);
+        Ok(())
+    }
+
+    /// Answers what is under way, then ends.
+    async fn end(self) -> bool {
+        let Self { engine, cluster, .. } = self;
+        eprintln!("ending: answering what is under way (again to end at once)");
+        let drained = tokio::task::spawn_blocking(move || engine.drain());
+        let again = async {
+            let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+            interrupt.recv().await
+        };
+        let clean = tokio::select! {
+            clean = drained => clean.unwrap_or(false),
+            Some(()) = again => false,
+        };
+        cluster.shutdown().await;
+        clean
+    }
+}
+
+/// The directory as the user wrote it.
+pub fn shown(directory: &Path) -> String {
+    directory.display().to_string()
+}
