@@ -89,6 +89,11 @@ impl Conditions {
     }
 }
 
+/// A group and kind as people write them: the core group has no name.
+pub(crate) fn shown_kind(group: &str, kind: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{group}/{kind}") }
+}
+
 /// When an object was made, for precedence by age. Objects from files have no time and are of one age, younger than all
 /// that have one.
 pub(crate) fn created(meta: &ObjectMeta) -> i64 {

@@ -2,7 +2,7 @@
 
 use super::features::SUPPORTED;
 use crate::{
-    conditions::{Conditions, Refusal, refusal},
+    conditions::{Conditions, Refusal, refusal, shown_kind},
     edges::Edges,
     objects::{ObjectName, Objects},
     statuses::StatusMap,
@@ -38,7 +38,7 @@ pub(super) fn class(objects: &Objects, edges: &Edges, name: &str) -> Class {
 
 fn refused(class: &GatewayClass) -> Option<Refusal> {
     let parameters = class.spec.parameters_ref.as_ref()?;
-    let shown = format!("{}/{} {}", parameters.group, parameters.kind, parameters.name);
+    let shown = format!("{} {}", shown_kind(&parameters.group, &parameters.kind), parameters.name);
     Some(refusal("InvalidParameters", format!("spec.parametersRef: {shown} is not supported, no parameters are")))
 }
 

@@ -9,7 +9,7 @@ use super::{
     tls::{TlsInputs, insecure_fallback, keep},
 };
 use crate::{
-    conditions::{Refusal, created, refusal},
+    conditions::{Refusal, created, refusal, shown_kind},
     edges::Edges,
     objects::Objects,
     refs::{certificates::Certificates, grants::Grants},
@@ -88,7 +88,7 @@ fn refused(object: &Gateway) -> Option<Refusal> {
     let parameters =
         object.spec.infrastructure.as_ref().and_then(|infrastructure| infrastructure.parameters_ref.as_ref());
     if let Some(parameters) = parameters {
-        let shown = format!("{}/{} {}", parameters.group, parameters.kind, parameters.name);
+        let shown = format!("{} {}", shown_kind(&parameters.group, &parameters.kind), parameters.name);
         let message = format!("spec.infrastructure.parametersRef: {shown} is not supported, no parameters are");
         return Some(refusal("InvalidParameters", message));
     }

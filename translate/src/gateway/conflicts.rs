@@ -20,23 +20,30 @@ pub(super) fn mark(listeners: &mut [ListenerEntry], owners: &[Vec<usize>]) {
     let mut accepted: Vec<usize> = Vec::new();
     for own in owners {
         let candidates: Vec<usize> = own.iter().copied().filter(|at| listeners[*at].protocol.is_some()).collect();
-        let mut verdicts = Vec::new();
-        for at in &candidates {
-            let others = accepted.iter().chain(candidates.iter().filter(|other| *other != at));
-            let found = others.filter_map(|other| {
-                let conflict = between(&listeners[*at], &listeners[*other])?;
-                Some((conflict, *other))
-            });
-            verdicts.push(describe(listeners, found.collect()));
-        }
-        for (at, verdict) in candidates.iter().zip(verdicts) {
-            if verdict.is_none() {
-                accepted.push(*at);
-            }
-            listeners[*at].conflict = verdict;
-        }
+        // What an object of higher precedence has is lost first, and stands in nobody's way.
+        let left = mark_against(listeners, &candidates, &accepted);
+        let left = mark_against(listeners, &left, &left);
+        accepted.extend(left);
     }
     mark_overlaps(listeners, &accepted);
+}
+
+/// Notes which of `candidates` conflict with one of `others`, and gives back those that do not.
+fn mark_against(listeners: &mut [ListenerEntry], candidates: &[usize], others: &[usize]) -> Vec<usize> {
+    let verdict = |at: &usize| {
+        let others = others.iter().filter(|other| *other != at);
+        let found = others.filter_map(|other| Some((between(&listeners[*at], &listeners[*other])?, *other)));
+        describe(listeners, *at, found.collect())
+    };
+    let verdicts: Vec<_> = candidates.iter().map(verdict).collect();
+    let mut left = Vec::new();
+    for (at, verdict) in candidates.iter().zip(verdicts) {
+        if verdict.is_none() {
+            left.push(*at);
+        }
+        listeners[*at].conflict = verdict;
+    }
+    left
 }
 
 fn between(a: &ListenerEntry, b: &ListenerEntry) -> Option<Conflict> {
@@ -55,16 +62,25 @@ fn between(a: &ListenerEntry, b: &ListenerEntry) -> Option<Conflict> {
     }
 }
 
-fn describe(listeners: &[ListenerEntry], found: Vec<(Conflict, usize)>) -> Option<Refusal> {
+fn describe(listeners: &[ListenerEntry], at: usize, found: Vec<(Conflict, usize)>) -> Option<Refusal> {
     let (first, _) = found.first()?;
     // A conflict of protocols is the graver one: no host name could solve it.
     let conflict = if found.iter().any(|(one, _)| *one == Conflict::Protocol) { Conflict::Protocol } else { *first };
-    let names: Vec<_> = found.iter().map(|(_, other)| listeners[*other].id.to_string()).collect();
+    let names: Vec<_> = found.iter().map(|(_, other)| name_for(&listeners[at], &listeners[*other])).collect();
     let (reason, why) = match conflict {
-        Conflict::Hostname => ("HostnameConflict", "the same port and host name"),
-        Conflict::Protocol => ("ProtocolConflict", "the same port with a protocol that cannot share it"),
+        Conflict::Hostname => ("HostnameConflict", "the same port and host name as"),
+        Conflict::Protocol => ("ProtocolConflict", "the same port, with a protocol that cannot share it, as"),
     };
-    Some(refusal(reason, format!("{} has {why}", names.join(", "))))
+    Some(refusal(reason, format!("{why} {}", names.join(", "))))
+}
+
+/// The name of `other` in a message about `own`: objects of another namespace are not named, what is in them is not
+/// everyone's business.
+fn name_for(own: &ListenerEntry, other: &ListenerEntry) -> String {
+    match own.id.owner.namespace == other.id.owner.namespace {
+        true => other.id.to_string(),
+        false => "a listener of another namespace".to_owned(),
+    }
 }
 
 /// Notes listeners that end TLS on one port for host names that overlap: a client that uses a connection for several
@@ -78,9 +94,9 @@ fn mark_overlaps(listeners: &mut [ListenerEntry], accepted: &[usize]) {
             if first.spec.port != second.spec.port || !intersect(first.hostname.as_ref(), second.hostname.as_ref()) {
                 continue;
             }
-            let (first, second) = (first.id.to_string(), second.id.to_string());
-            listeners[*a].overlaps.push(second);
-            listeners[*b].overlaps.push(first);
+            let (of_first, of_second) = (name_for(first, second), name_for(second, first));
+            listeners[*a].overlaps.push(of_first);
+            listeners[*b].overlaps.push(of_second);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::listener::{ListenerEntry, Protocol};
 use crate::{
-    conditions::{Refusal, refusal},
+    conditions::{Refusal, refusal, shown_kind},
     objects::{ObjectName, Objects},
     refs::{
         certificates::{CertificateError, Certificates, authorities},
@@ -114,7 +114,7 @@ impl TlsInputs<'_> {
         reference: &ObjectReference,
     ) -> Result<Vec<rustls_pki_types::CertificateDer<'static>>, Refusal> {
         if (reference.group.as_str(), reference.kind.as_str()) != ("", "ConfigMap") {
-            let kind = format!("{}/{}", reference.group, reference.kind);
+            let kind = shown_kind(&reference.group, &reference.kind);
             return Err(refusal("InvalidCACertificateKind", format!("{kind} is not supported, only ConfigMap is")));
         }
         let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);

@@ -64,7 +64,8 @@ pub(crate) fn frontends(
     let mut all = Frontends::default();
     let routes = routes_by_port(outcomes, by_age);
     for (name, service) in &objects.services {
-        if is_external(service) {
+        // Without an address there is nothing to listen on.
+        if is_external(service) || addresses(service).next().is_none() {
             continue;
         }
         for port in service_ports(service) {
@@ -156,7 +157,8 @@ impl Frontends {
         let winner = routes.iter().map(|one| one.outcome.kind).min_by_key(|kind| precedence(*kind));
         let winner = winner.expect("a level exists where a route is");
         for loser in routes.iter().filter(|one| one.outcome.kind != winner) {
-            let message = format!("a {winner} of the same level is at port {} of Service {}", place.0.1, place.0.0);
+            let message =
+                format!("port {} of Service {} has {winner}s of the same level, which go first", place.0.1, place.0.0);
             let lost = self.lost.entry((loser.route, loser.parent)).or_default();
             lost.push((place.0.1, refusal("Conflicted", message)));
         }

@@ -4,7 +4,7 @@
 use super::grants::{Grants, Referent, Referrer};
 use crate::{
     changes::Changes,
-    conditions::{Refusal, refusal},
+    conditions::{Refusal, refusal, shown_kind},
     objects::{ObjectName, Objects},
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -47,7 +47,7 @@ impl Certificates {
         reference: &SecretObjectReference,
     ) -> Result<Arc<CertifiedKey>, CertificateError> {
         if (reference.group(), reference.kind()) != ("", "Secret") {
-            let shown = format!("{}/{} {}", reference.group(), reference.kind(), reference.name);
+            let shown = format!("{} {}", shown_kind(reference.group(), reference.kind()), reference.name);
             return Err(CertificateError::Invalid(format!(
                 "{shown}: only a Secret (group \"\") can hold a certificate"
             )));

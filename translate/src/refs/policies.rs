@@ -3,7 +3,7 @@
 use super::certificates::authorities;
 use crate::{
     changes::Changes,
-    conditions::{Refusal, created, refusal},
+    conditions::{Refusal, created, refusal, shown_kind},
     objects::{ObjectName, Objects},
     snapshot::{BackendTls, Roots, SubjectAltName},
 };
@@ -152,8 +152,9 @@ impl ServicePolicies {
 fn target_exists(objects: &Objects, service: &ObjectName, target: &PolicyTargetReference) -> Result<(), String> {
     if (target.group.as_str(), target.kind.as_str()) != ("", "Service") {
         return Err(format!(
-            "{}/{} {}: only a Service (group \"\") can be a target",
-            target.group, target.kind, target.name
+            "{} {}: only a Service (group \"\") can be a target",
+            shown_kind(&target.group, &target.kind),
+            target.name
         ));
     }
     let Some(found) = objects.services.get(service) else { return Err(format!("Service {service} does not exist")) };
@@ -215,7 +216,7 @@ fn roots(
     for (at, reference) in validation.ca_certificate_refs.iter().enumerate() {
         let place = format!("validation.caCertificateRefs[{at}]");
         if (reference.group.as_str(), reference.kind.as_str()) != ("", "ConfigMap") {
-            let kind = format!("{}/{}", reference.group, reference.kind);
+            let kind = shown_kind(&reference.group, &reference.kind);
             refused.push(refusal("InvalidKind", format!("{place}: {kind} is not supported, only ConfigMap is")));
             continue;
         }

@@ -7,7 +7,7 @@ use super::{
     policies::{Policies, PolicyEffect},
 };
 use crate::{
-    conditions::{Refusal, refusal},
+    conditions::{Refusal, refusal, shown_kind},
     objects::{ObjectName, Objects},
     snapshot::{BackendIndex, BackendKey, BackendProtocol, Target},
 };
@@ -105,7 +105,7 @@ impl Resolver<'_> {
         found: &mut Dependencies,
     ) -> Result<BackendIndex, Refusal> {
         if (reference.group(), reference.kind()) != ("", "Service") {
-            let kind = format!("{}/{}", reference.group(), reference.kind());
+            let kind = shown_kind(reference.group(), reference.kind());
             return Err(refusal("InvalidKind", format!("{kind} is not supported, only Service (group \"\") is")));
         }
         let name = ObjectName::new(reference.namespace.as_deref().unwrap_or(from.namespace), reference.name.as_str());

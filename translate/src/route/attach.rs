@@ -287,7 +287,7 @@ impl Attacher<'_> {
         let listeners: Vec<usize> = listeners.into_iter().filter(|at| admits(&self.gateways.listeners[*at])).collect();
         if listeners.is_empty() {
             let kind = T::KIND.as_str();
-            let message = format!("no listener admits a {kind} of namespace {namespace} (protocol, allowedRoutes)");
+            let message = format!("no listener admits {kind}s of namespace {namespace} (protocol, allowedRoutes)");
             return Err(refusal("NotAllowedByListeners", message));
         }
         let matching: Vec<_> = listeners

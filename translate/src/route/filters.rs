@@ -3,7 +3,7 @@
 
 use super::{Compiler, headers};
 use crate::{
-    conditions::{Refusal, refusal},
+    conditions::{Refusal, refusal, shown_kind},
     objects::ObjectName,
     refs::{
         grants::Referrer,
@@ -284,13 +284,13 @@ fn extension(
     place: &str,
     found: &mut Dependencies,
 ) -> Filter {
-    let shown = format!("{}/{} {}/{}", reference.group, reference.kind, scope.from.namespace, reference.name);
+    let kind = shown_kind(&reference.group, &reference.kind);
+    let shown = format!("{kind} {}/{}", scope.from.namespace, reference.name);
     let mut unresolved = |reason, why: String| {
         found.unresolved.push(refusal(reason, format!("{place}: {why}")));
         Filter::Unresolved { reference: shown.as_str().into(), reason: why.into() }
     };
     if (reference.group.as_str(), reference.kind.as_str()) != (PORTOLAN_GROUP, "WasmFilter") {
-        let kind = format!("{}/{}", reference.group, reference.kind);
         return unresolved("InvalidKind", format!("{kind} is not supported, only {PORTOLAN_GROUP}/WasmFilter is"));
     }
     let name = ObjectName::new(scope.from.namespace, reference.name.as_str());

@@ -69,7 +69,7 @@ fn grpc_path(method: &GRPCMethodMatch, place: &str) -> Result<PathMatch, Refusal
     let (service, name) = (part(&method.service), part(&method.method));
     let place = format!("{place}.method");
     if method.kind == Some(ValueMatchType::RegularExpression) {
-        // Each part is compiled alone as well, so that none can reach over the slash or out of its group.
+        // Each part is compiled alone as well, so that none can reach out of its group.
         for one in [&service, &name].into_iter().flatten() {
             regex(one, &place)?;
         }

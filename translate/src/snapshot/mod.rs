@@ -4,6 +4,7 @@
 mod backend;
 mod hosts;
 mod listener;
+mod lookup;
 mod matching;
 mod rule;
 mod table;
@@ -17,6 +18,7 @@ pub use listener::{
     ClientAuth, ClientAuthMode, Frontend, FrontendRoutes, HttpListener, HttpPort, ListenerId, ParentId, Port, PortKind,
     TlsAction, TlsListener, TlsPort, TlsRoutes, TlsServer, Transport,
 };
+pub use lookup::Belongs;
 pub use matching::{HeaderMatch, Matcher, Mismatch, PathMatch, QueryMatch, RequestView, ValueMatch};
 pub use rule::{
     Backends, Cors, ExternalAuth, ExternalAuthProtocol, Filter, HeaderEdits, HttpBackend, L4Rule, Mirror, OriginMatch,
