@@ -2,6 +2,7 @@
 
 use crate::{
     conn::Conn,
+    l4::{Counters, copy_both},
     tls::{self, TlsInfo},
     upstream::{BackendState, connect},
     watch::Watch,
@@ -157,7 +158,8 @@ impl Accepted {
                 self.watch.began();
                 endpoint.began();
                 let idle = self.worker.shared.limits.tunnel_idle_timeout;
-                crate::join::join(tls::Replay::new(first, stream), backend, BytesMut::new(), idle).await;
+                let end = copy_both(stream, backend, first, idle, &Counters::default()).await;
+                self.worker.tunnel_ended(&end);
                 endpoint.ended();
                 self.watch.ended();
             }

@@ -1,11 +1,7 @@
 //! Clocks. What needs seconds reads a time that is refreshed by whoever reads the real one; what needs latencies reads
 //! the real one.
 
-use std::{
-    cell::Cell,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, sync::OnceLock, time::Instant};
 
 thread_local! {
     static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -28,9 +24,4 @@ pub fn process_ms() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let now = now_coarse();
     now.saturating_duration_since(*START.get_or_init(|| now)).as_millis() as u64
-}
-
-/// Seconds of a duration as whole milliseconds, for logs.
-pub fn as_ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }

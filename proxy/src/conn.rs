@@ -4,8 +4,9 @@
 use crate::{
     error::ErrorKind,
     http::{self as proxy_http, headers::Forwarded},
+    l4::{Counters, copy_both},
     shared::Published,
-    tls::{Alpn, TlsInfo},
+    tls::{Alpn, Replay, TlsInfo},
     upstream::h1::Tunnel,
     watch::{Command, Watch, Watched},
     worker::{View, Worker, listener_labels},
@@ -220,7 +221,9 @@ impl Conn {
     pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(self: Rc<Self>, client: S, backend: Tunnel) {
         self.watch.began();
         let idle = self.worker.shared.limits.tunnel_idle_timeout;
-        crate::join::join(client, backend.io, backend.read, idle).await;
+        let upstream = Replay::new(backend.read, backend.io);
+        let end = copy_both(client, upstream, BytesMut::new(), idle, &Counters::default()).await;
+        self.worker.tunnel_ended(&end);
         self.watch.ended();
     }
 

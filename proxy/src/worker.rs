@@ -3,6 +3,7 @@
 use crate::{
     budget::RetryBudget,
     clock,
+    l4::End,
     rng::Rng,
     shared::{Published, Shared},
     tls::{ServerTls, TlsConfigError},
@@ -24,6 +25,7 @@ use std::{
 
 /// A worker.
 pub struct Worker {
+    id: u16,
     /// What all workers share.
     pub shared: Arc<Shared>,
     /// Backends.
@@ -86,6 +88,7 @@ impl Worker {
     pub fn new(shared: Arc<Shared>, id: u16, seed: u64) -> Self {
         let published = shared.published().load_full();
         Self {
+            id,
             upstreams: Upstreams::new(shared.limits.clone(), shared.health.clone()),
             rng: Rng::new(seed),
             ids: RefCell::new(IdRng::from_system()),
@@ -98,6 +101,11 @@ impl Worker {
             l4_turns: RefCell::default(),
             shared,
         }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u16 {
+        self.id
     }
 
     /// The snapshot in force.
@@ -138,6 +146,15 @@ impl Worker {
         let (_, turn) = turns.entry(Arc::as_ptr(rule) as usize).or_insert_with(|| (rule.clone(), 0));
         *turn += 1;
         spread(*turn - 1, total)
+    }
+
+    /// Counts a tunnel that ended because of its limit.
+    pub fn tunnel_ended(&self, end: &End) {
+        match end {
+            End::Idle => self.limit_reached("tunnel_idle_timeout"),
+            End::Failed { side, source } => tracing::debug!(?side, %source, "a tunnel broke"),
+            End::Finished { .. } => {}
+        }
     }
 
     /// Once a second: what is due.

@@ -14,7 +14,10 @@ use portolan_dev::{
     cluster::{Cluster, ClusterOptions, Commands},
     workloads::{self, Workloads},
 };
-use portolan_proxy::{BindError, Engine, Limits, Options, Shared};
+use portolan_proxy::{
+    Engine, Limits, Options, Shared,
+    listen::{BindError, Listeners},
+};
 use portolan_source::{
     Directory, Loaded, ObjectName,
     watch::{self, Watch},
@@ -71,7 +74,8 @@ pub async fn run(
     let writer = access_log.as_ref().map(AccessLog::writer);
     let shared = Arc::new(Shared::new(options, metrics.clone(), writer, spans));
     let workers = args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-    let engine = Engine::start(shared.clone(), workers).context("cannot start the workers")?;
+    let engine =
+        Engine::start(shared.clone(), Arc::new(Listeners::new()), workers).context("cannot start the workers")?;
     let admin = Admin::new(shared, metrics.clone());
     let admin_address = admin.clone().listen(args.admin).await?;
     let running = Running { pid: std::process::id(), admin: admin_address, directory: directory.canonicalize()? };
@@ -109,7 +113,8 @@ fn start_access_log(args: &DevArgs, metrics: &Registry) -> Result<Option<AccessL
 fn cluster_options(args: &DevArgs, allocator: Arc<Allocator>) -> ClusterOptions {
     let mut options = ClusterOptions::new(allocator);
     if args.allow_commands {
-        options.commands = Commands::Allowed { directory: None, output: portolan_dev::command::Output::new(std::io::stdout()) };
+        options.commands =
+            Commands::Allowed { directory: None, output: portolan_dev::command::Output::new(std::io::stdout()) };
     }
     options
 }

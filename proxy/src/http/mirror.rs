@@ -1,18 +1,17 @@
 //! Mirrors: copies of a request whose answers nobody waits for. A mirror never slows the request down: a copy that does
 //! not keep up is given up.
 
-use super::respond::Passage;
+use super::{call, respond::Passage};
 use crate::{
     body::{BodyError, RequestBody},
     error::{ErrorKind, RequestError},
-    upstream::{connect, h1, h2},
     worker::Worker,
 };
 use bytes::Bytes;
 use http::request;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use portolan_translate::snapshot::{BackendIndex, BackendProtocol, Filter, Target};
+use portolan_translate::snapshot::{BackendIndex, Filter, Target};
 use std::{
     pin::Pin,
     rc::Rc,
@@ -50,6 +49,7 @@ pub fn send(passage: &Passage<'_>, chains: &[&[Filter]], head: &request::Parts, 
     body
 }
 
+/// Reads the answer to its end, so that the connection can serve again.
 async fn one_copy(
     worker: &Rc<Worker>,
     index: BackendIndex,
@@ -57,38 +57,8 @@ async fn one_copy(
     body: RequestBody,
 ) -> Result<(), RequestError> {
     let view = worker.view();
-    let backend = worker.upstreams.get(view.snapshot(), index).ok_or(ErrorKind::InvalidBackend)?;
-    let endpoint = backend.pick(&worker.rng, None).ok_or(ErrorKind::NoEndpoint)?;
-    let limits = &worker.shared.limits;
-    if backend.backend.key.protocol == BackendProtocol::Http2 {
-        let connection = h2::connection(&backend, &endpoint, limits, false).await?;
-        endpoint.began();
-        let tls = backend.backend.tls.is_some();
-        let begun = h2::Transfer::begin(connection, endpoint.clone(), &head, body, tls).await;
-        let mut transfer = begun.map_err(|(error, _)| {
-            endpoint.ended();
-            error
-        })?;
-        transfer.response().await?;
-        return drain(crate::body::ResponseBody::H2(Box::new(transfer))).await;
-    }
-    let connection = match endpoint.take_idle() {
-        Some(connection) => connection,
-        None => {
-            let io = connect::connect(&backend, endpoint.endpoint.address, limits).await;
-            h1::Connection::new(io.map_err(|error| RequestError::new(ErrorKind::UpstreamConnect, error))?)
-        }
-    };
-    endpoint.began();
-    let mut transfer = h1::Transfer::begin(connection, endpoint.clone(), &head, body, None);
-    let response = transfer.response(&head.method, limits.upstream_header_bytes_max).await;
-    response.map_err(|error| RequestError::new(ErrorKind::UpstreamReset, error))?;
-    drain(crate::body::ResponseBody::H1(Box::new(transfer))).await
-}
-
-/// Reads an answer to its end, so that its connection can serve again.
-async fn drain(mut body: crate::body::ResponseBody) -> Result<(), RequestError> {
-    while let Some(frame) = body.frame().await {
+    let (_, mut answer) = call::send(worker, view.snapshot(), index, &head, body).await?;
+    while let Some(frame) = answer.frame().await {
         frame?;
     }
     Ok(())

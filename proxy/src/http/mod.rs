@@ -1,6 +1,7 @@
 //! One request, from its head to its answer, as a sequence of named phases: decode, match, request filters, pick,
 //! upstream, response filters, log.
 
+mod call;
 mod edits;
 mod forward;
 pub mod headers;

@@ -182,6 +182,11 @@ impl BackendState {
         }
     }
 
+    /// Whether an address is one of the endpoints.
+    pub fn has(&self, address: SocketAddr) -> bool {
+        self.endpoints.borrow().list.iter().any(|state| state.endpoint.address == address)
+    }
+
     /// The endpoint of a session, if it is still there.
     pub fn by_id(&self, id: u64) -> Option<Rc<EndpointState>> {
         self.endpoints.borrow().list.iter().find(|state| state.endpoint.id == id).cloned()
