@@ -211,10 +211,9 @@ impl<P: PickEndpoint> UdpPort<P> {
 
     async fn drain(&mut self) {
         let deadline = Instant::now() + self.settings.drain;
-        self.sessions.retain(|_, session| session.quiet_periods() <= 1);
         while !self.sessions.is_empty() && Instant::now() < deadline {
             tokio::time::sleep_until(deadline.min(Instant::now() + DRAIN_QUIET)).await;
-            self.sessions.retain(|_, session| session.quiet_periods() <= 1);
+            self.sessions.retain(|_, session| session.quiet_periods() == 0);
         }
     }
 }
