@@ -11,8 +11,11 @@ from pathlib import Path
 from . import install, places, plot, report
 from .figures import exit_code, verdicts
 from .measure import Plan, RowResult, measure_row
-from .processes import ProcessError, choose_cores
+from .processes import ProcessError, choose_cores, end_in_order
 from .rows import PEERS, ROWS
+
+LOAD_AVERAGE_QUIET = 1.0
+"""Up to this load before the start, a machine counts as quiet."""
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
@@ -46,17 +49,22 @@ def positive(text: str) -> int:
 def main(words: list[str] | None = None) -> int:
     """Runs the benchmark; the exit code."""
     options = _arguments(words)
+    end_in_order()
     try:
         cores = choose_cores()
         install.install()
         if "portolan" in options.peers and not options.no_build:
             install.build_portolan()
+        about = _about(options)
         plan = Plan(options.rounds, options.seconds, cores)
-        results = [measure_row(row, options.peers, plan) for row in ROWS if row.key in options.rows]
+        results = []
+        for row in (row for row in ROWS if row.key in options.rows):
+            results.append(measure_row(row, options.peers, plan))
+            print(report.row(results[-1]) + "\n", flush=True)
     except (install.InstallError, ProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    return _publish(results, _about(options), options.strict)
+    return _publish(results, about, options.strict)
 
 
 def _about(options: argparse.Namespace) -> dict:
@@ -82,12 +90,12 @@ def _processor() -> str:
 def _publish(results: list[RowResult], about: dict, strict: bool) -> int:
     found = verdicts({result.row.key: result for result in results})
     caption = f"{', '.join(about['versions'].values())}; {about['rounds']} × {about['seconds']} s; {about['processor']}"
-    print(f"{caption}; load {about['load_average']:.1f}\n")
-    print(report.table(results))
-    if found:
-        print(f"\n{report.bars(found)}")
+    print(report.bars(found))
+    print(f"\n{caption}")
+    if about["load_average"] > LOAD_AVERAGE_QUIET:
+        print(f"the machine was busy (load {about['load_average']:.1f}): trust ratios of CPU time, not rates and latencies")
     table, picture = places.TARGET / "results.json", places.TARGET / "results.svg"
     table.write_text(json.dumps(report.as_json(about, results, found), indent=1, ensure_ascii=False) + "\n")
     picture.write_text(plot.svg(results, caption))
-    print(f"\nwritten: {table}, {picture}")
+    print(f"written: {table}, {picture}")
     return exit_code(found, strict)

@@ -1,7 +1,6 @@
 """Measures rows: every round starts each contender anew, in an order that moves, and takes one sample of it."""
 
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -10,11 +9,12 @@ from pathlib import Path
 from . import checks, loads, places, procfs
 from .loads import Load, OddOutput, Result, Tool
 from .peers import Job, Ports
-from .processes import Command, Cores, ProcessError, await_port, environment, free_ports, pinned, running
+from .processes import Command, Cores, ProcessError, await_port, free_ports, output_of, running
 from .rows import PEERS, Contender, Row
 
 WARM_SECONDS = 1
 LATENCY_SECONDS = 1
+LATE_SECONDS_MAX = 30
 ERROR_LENGTH_MAX = 600
 
 
@@ -115,14 +115,11 @@ def _measured(pid: int, load: Load, port: int, plan: Plan) -> Sample:
 
 
 def _run_load(load: Load, port: int, seconds: int, cores: Cores, log: Path | None = None) -> Result:
-    command = pinned(cores.load, load.command(port, seconds, str(log) if log else None))
-    try:
-        done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=seconds + 30,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OddOutput(f"{load.tool.value} did not end") from error
-    return (loads.parse_wrk if load.tool is Tool.WRK else loads.parse_h2load)(done.stdout + done.stderr)
+    command = Command(load.command(port, seconds, str(log) if log else None))
+    printed = output_of(cores.load, command, seconds + LATE_SECONDS_MAX)
+    if printed is None:
+        raise OddOutput(f"{load.tool.value} did not end")
+    return (loads.parse_wrk if load.tool is Tool.WRK else loads.parse_h2load)(printed)
 
 
 def _latency(seen: Result, load: Load, port: int, cores: Cores) -> tuple[float, float]:

@@ -1,19 +1,20 @@
 """Starts processes on a core of their own and ends exactly those again."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator
+from typing import IO, Iterator
 
 from . import places
 
 STOP_SECONDS_MAX = 5
 START_SECONDS_MAX = 60
+NICENESS = -10
 
 
 class ProcessError(Exception):
@@ -37,6 +38,15 @@ class Command:
     folder: Path | None = None
 
 
+def end_in_order() -> None:
+    """Makes SIGTERM an exception, so that everything started is ended on the way out."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 def choose_cores() -> Cores:
     """The first two cores that this process may use."""
     allowed = sorted(os.sched_getaffinity(0))
@@ -45,10 +55,30 @@ def choose_cores() -> Cores:
     return Cores(allowed[0], allowed[1])
 
 
-def pinned(core: int, words: list[str]) -> list[str]:
-    """The command on one core, ahead of what else the machine does where this user may say so."""
-    first = ["nice", "-n", "-5"] if os.geteuid() == 0 else []
-    return [*first, "taskset", "-c", str(core), *words]
+def start(core: int, command: Command, output: IO[bytes] | int) -> subprocess.Popen:
+    """Starts a process on one core, ahead of what else the machine does where this user may say so."""
+    process = subprocess.Popen(
+        ["taskset", "-c", str(core), *command.words], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        env=environment(command.environment), cwd=command.folder, start_new_session=True,
+    )
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    with contextlib.suppress(OSError):
+        # Where the kernel groups processes by session, niceness counts within a group alone, and groups have their own.
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(NICENESS))
+    return process
+
+
+def output_of(core: int, command: Command, seconds_max: float) -> str | None:
+    """All that a command prints until it ends; None if it does not in time."""
+    process = start(core, command, subprocess.PIPE)
+    try:
+        printed, _ = process.communicate(timeout=seconds_max)
+        return printed.decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        _stop(process)
 
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
@@ -56,16 +86,13 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "LD_LIBRARY_PATH": str(places.LIBRARIES), **(extra or {})}
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(name: str, core: int, command: Command) -> Iterator[subprocess.Popen]:
     """Runs a process for as long as the block; its output goes to a log of its name."""
     places.LOGS.mkdir(parents=True, exist_ok=True)
     path = places.LOGS / f"{name}.log"
     with path.open("wb") as log:
-        process = subprocess.Popen(
-            pinned(core, command.words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=environment(command.environment), cwd=command.folder,
-        )
+        process = start(core, command, log)
         try:
             yield process
         finally:

@@ -9,12 +9,8 @@ _HEAD = ["", "req/s", "CPU µs", "user", "system", "p50 ms", "p99 ms", "peak MiB
 _FIGURES = [("rate", 0), ("cpu_us", 2), ("user_us", 2), ("system_us", 2), ("p50_ms", 3), ("p99_ms", 3), ("peak_mib", 1), ("busy", 2)]
 
 
-def table(results: Iterable[RowResult]) -> str:
-    """All rows, for people."""
-    return "\n\n".join(_row(result) for result in results)
-
-
-def _row(result: RowResult) -> str:
+def row(result: RowResult) -> str:
+    """A row with all of its contenders, for people."""
     cells = [_HEAD] + [_cells(result, name) for name in result.samples]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
     lines = [f"{result.row.key}: {result.row.title} (CPU per {result.row.per})"]

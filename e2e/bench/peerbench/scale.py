@@ -16,7 +16,7 @@ from .figures import Verdict
 from .loads import Load, Tool
 from .main import positive
 from .peers.portolan import PORTOLAN, SETTLE_MS, command, write
-from .processes import Command, Cores, ProcessError, await_port, choose_cores, free_ports, running
+from .processes import Command, Cores, ProcessError, await_port, choose_cores, end_in_order, free_ports, running
 from .rules import Match, Rule
 
 MEMORY_MIB_MAX = 60
@@ -91,12 +91,12 @@ class Probe:
 
 
 def generate(directory: Path, size: Size) -> None:
-    """Writes routes and Services with their endpoints, many a file. The probe's own objects count among them."""
+    """Writes routes and Services with their endpoints, many a file. The probe's own route is one of the routes."""
     routes = [
         manifests.route(f"route-{n}", [Rule(f"host{n}.example.test", Match.PREFIX, f"/area{n}")], to=_service(n, size))
         for n in range(size.routes - 1)
     ]
-    each = size.endpoints // size.services
+    each = size.endpoints // max(1, size.services)
     services = []
     for n in range(size.services):
         addresses = [f"10.{n // 250}.{n % 250}.{last + 1}" for last in range(each)]
@@ -200,6 +200,7 @@ def main(words: list[str] | None = None) -> int:
     """Runs the probe; the exit code."""
     options = _arguments(words)
     size = Size(options.routes, options.endpoints, options.services)
+    end_in_order()
     try:
         cores = choose_cores()
         install.tools_for_scale()

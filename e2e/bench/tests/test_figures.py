@@ -70,7 +70,7 @@ class Output(unittest.TestCase):
         self.made.errors["envoy"] = "it did not start"
 
     def test_the_table_shows_figures_and_says_what_is_missing(self):
-        text = report.table([self.made])
+        text = report.row(self.made)
         self.assertIn("9.25", text)
         self.assertIn("envoy was not measured: it did not start", text)
         self.assertIn("portolan+wasm over portolan: 1.75 µs more", text)

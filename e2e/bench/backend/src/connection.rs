@@ -13,6 +13,17 @@ const END: &[u8] = b"\r\n\r\n";
 /// A head longer than this ends its connection.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// What an event says of a connection's incoming side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    /// Nothing new.
+    Nothing,
+    /// There are bytes to read.
+    Bytes,
+    /// There may be bytes, and then the end.
+    End,
+}
+
 /// A client's connection.
 pub struct Connection {
     stream: TcpStream,
@@ -36,9 +47,9 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is over.
-    pub fn ready(&mut self, readable: bool, buffer: &mut [u8], answers: &Answers) -> io::Result<()> {
+    pub fn ready(&mut self, arrived: Arrived, buffer: &mut [u8], answers: &Answers) -> io::Result<()> {
         self.flush(answers)?;
-        if !readable {
+        if arrived == Arrived::Nothing {
             return Ok(());
         }
         loop {
@@ -49,8 +60,9 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             self.take(&buffer[..read], answers)?;
-            if read < buffer.len() {
-                return Ok(()); // Edge-triggered: a short read says that the socket is empty.
+            // A short read says that the socket is empty, which saves asking it, unless the end is yet to be read.
+            if read < buffer.len() && arrived == Arrived::Bytes {
+                return Ok(());
             }
         }
     }
@@ -120,6 +132,22 @@ mod tests {
         let server = listener.accept().unwrap().0;
         server.set_nonblocking(true).unwrap();
         (client, Connection::new(server, 1))
+    }
+
+    #[test]
+    fn bytes_and_the_end_in_one_event_are_both_taken() {
+        let (mut client, mut connection) = pair();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let answers = Answers::new("ok");
+        let mut buffer = [0; 1024];
+        connection.stream.set_nonblocking(false).unwrap(); // So that the test waits for the end to arrive.
+        let over = connection.ready(Arrived::End, &mut buffer, &answers).unwrap_err();
+        assert_eq!(over.kind(), ErrorKind::UnexpectedEof);
+        drop(connection);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert!(answer.ends_with(b"ok"));
     }
 
     #[test]

@@ -11,7 +11,10 @@ use rustix::{
     event::epoll::{self, CreateFlags, EventData, EventFlags},
 };
 
-use crate::{answers::Answers, connection::Connection};
+use crate::{
+    answers::Answers,
+    connection::{Arrived, Connection},
+};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
@@ -19,6 +22,8 @@ const EVENTS_MAX: usize = 256;
 const READ_BYTES: usize = 64 * 1024;
 /// The listener's own mark among the events; connections are marked by their place in the table.
 const LISTENER: u64 = u64::MAX;
+/// Edge-triggered: what is not read to its end is not told again.
+const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -66,7 +71,7 @@ fn accept(listener: &TcpListener, epoll: &impl std::os::fd::AsFd, connections: &
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let mark = connections.free_mark();
-        epoll::add(epoll, &stream, EventData::new_u64(mark), EventFlags::IN | EventFlags::OUT | EventFlags::ET)?;
+        epoll::add(epoll, &stream, EventData::new_u64(mark), INTEREST)?;
         connections.insert(mark, stream);
     }
     Ok(())
@@ -98,8 +103,13 @@ impl Connections {
     fn ready(&mut self, mark: u64, flags: EventFlags, buffer: &mut [u8], answers: &Answers) {
         let slot = &mut self.open[mark as usize];
         let Some(connection) = slot else { return };
-        let readable = flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR);
-        if connection.ready(readable, buffer, answers).is_err() {
+        let ending = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        let arrived = match (ending, flags.contains(EventFlags::IN)) {
+            (true, _) => Arrived::End,
+            (false, true) => Arrived::Bytes,
+            (false, false) => Arrived::Nothing,
+        };
+        if connection.ready(arrived, buffer, answers).is_err() {
             *slot = None;
             self.free.push(mark);
         }
