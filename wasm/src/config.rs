@@ -66,7 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            time_per_call: Duration::from_millis(50),
+            time_per_call: Duration::from_millis(10),
             time_to_start: Duration::from_secs(1),
             memory: 64 << 20,
             instances: 1,

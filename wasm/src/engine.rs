@@ -15,6 +15,9 @@ use crate::module::{CompileError, Module};
 /// How long one unit of the engine's clock is: the resolution of all deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
+/// Most that a 32-bit guest can address.
+const MEMORY_MAX: usize = 4 << 30;
+
 /// Most bytes of guest and host stack that a callback may use.
 const STACK_BYTES: usize = 512 << 10;
 
@@ -23,7 +26,8 @@ const STACK_BYTES: usize = 512 << 10;
 pub struct EngineConfig {
     /// Most instances at once, all filters and workers together. Each reserves 4 GiB of address space, not memory.
     pub instances: u32,
-    /// Most bytes of linear memory that any filter may be given.
+    /// Most bytes of linear memory that any filter may be given; by default all that 32 bits can address, which costs
+    /// nothing until a filter's own limit allows it.
     pub memory: usize,
     /// Most entries of an instance's table of functions.
     pub table_entries: usize,
@@ -73,7 +77,7 @@ pub enum EngineError {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { instances: 1000, memory: 256 << 20, table_entries: 20_000, module_bytes: 64 << 20, cache: None }
+        Self { instances: 1000, memory: MEMORY_MAX, table_entries: 20_000, module_bytes: 64 << 20, cache: None }
     }
 }
 

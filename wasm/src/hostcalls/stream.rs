@@ -7,7 +7,7 @@ use super::maps::decode_status;
 use super::memory::{slice, split};
 use super::{Called, Guest, Status};
 use crate::encoding::decode_pairs;
-use crate::instance::ROOT;
+use crate::instance::{Life, ROOT};
 use crate::outcome::{Direction, LocalResponse};
 use crate::shared::LimitKind;
 
@@ -124,10 +124,9 @@ pub(super) fn done(guest: &mut Guest<'_>) -> Called {
     if context == ROOT {
         return Ok(());
     }
-    if state.slots.get(context).is_none() {
-        return Err(Status::NotFound.into());
-    }
-    if !state.done.contains(&context) {
+    let slot = state.slots.get_mut(context).ok_or(Status::NotFound)?;
+    let first = !std::mem::replace(&mut slot.done, true);
+    if first && slot.life == Life::Lingering {
         state.done.push(context);
     }
     Ok(())

@@ -39,6 +39,8 @@ pub(crate) struct Instance {
     served: Cell<u64>,
     /// Set with `Inner::Dead`; here so that asking needs no borrow.
     dead: Cell<bool>,
+    /// Streams that lingered are being deleted.
+    deleting: Cell<bool>,
 }
 
 enum Inner {
@@ -102,7 +104,7 @@ impl Instance {
         let ended = self.try_close(id);
         match ended {
             Ok(Life::Lingering) => {}
-            Ok(Life::Open) => {
+            Ok(Life::Open | Life::Ending) => {
                 self.served.set(self.served.get() + u64::from(!self.is_dead()));
                 self.forget(id);
             }
@@ -113,7 +115,7 @@ impl Instance {
 
     fn try_close(&self, id: u32) -> Result<Life, FilterFailure> {
         if self.is_dead() {
-            return Ok(Life::Open);
+            return Ok(Life::Ending);
         }
         self.with_slot(id, |slot, calls| {
             // The client left while the filter was waiting for an answer, which nobody needs any more. Calls that no
@@ -136,29 +138,31 @@ impl Instance {
         if let Some(delete) = &self.exports.delete {
             self.call(id, delete, id)?;
         }
-        Ok(Life::Open)
+        Ok(Life::Ending)
     }
 
     fn linger(&self, id: u32) -> bool {
         self.with_state(|state| {
-            // `proxy_done` came already, or too many wait: no reason to keep it.
-            let may = state.slots.lingering() < LINGERING_MAX && !state.done.contains(&id);
-            state.done.retain(|done| *done != id);
-            if let Some(slot) = state.slots.get_mut(id).filter(|_| may) {
-                slot.life = Life::Lingering;
+            let room = state.slots.lingering() < LINGERING_MAX;
+            match state.slots.get_mut(id) {
+                // With `proxy_done` said already there is nothing to wait for.
+                Some(slot) if room && !slot.done => {
+                    slot.life = Life::Lingering;
+                    true
+                }
+                _ => false,
             }
-            may
         })
         .unwrap_or(false)
     }
 
-    /// Deletes the streams that lingered and said `proxy_done` in the last callback.
+    /// Deletes the streams that lingered and said `proxy_done`. Not by recursion: deleting one may say it of others.
     fn delete_done(&self) {
+        if self.deleting.replace(true) {
+            return;
+        }
         while let Some(id) = self.with_state(|state| state.done.pop()).flatten() {
-            let lingers = self.with_slot(id, |slot, _| slot.life == Life::Lingering).unwrap_or(false);
-            if !lingers {
-                continue;
-            }
+            self.with_slot(id, |slot, _| slot.life = Life::Ending);
             if let Some(delete) = &self.exports.delete {
                 // A trap was counted and logged by `call`; the stream ended long ago.
                 let deleted = self.call(id, delete, id);
@@ -166,6 +170,7 @@ impl Instance {
             }
             self.forget(id);
         }
+        self.deleting.set(false);
     }
 
     fn forget(&self, id: u32) {

@@ -44,6 +44,8 @@ pub(crate) struct Slot {
     pub(crate) reset: bool,
     pub(crate) route_cleared: bool,
     pub(crate) life: Life,
+    /// The guest called `proxy_done` for it.
+    pub(crate) done: bool,
 }
 
 /// What is left to be done with a stream.
@@ -53,6 +55,8 @@ pub(crate) enum Life {
     Open,
     /// Its `proxy_on_done` asked for time; it ends with `proxy_done`.
     Lingering,
+    /// It is being deleted.
+    Ending,
 }
 
 /// One direction of a stream.

@@ -29,6 +29,10 @@ impl Instance {
 
     fn instantiate(env: &Rc<Env>) -> Result<(Rc<Self>, Initial), String> {
         let module = &env.config.module;
+        let (memory, most) = (env.config.limits.memory, module.engine.config().memory);
+        if memory > most {
+            return Err(format!("limits.memory is {memory} bytes, more than the {most} of this process"));
+        }
         module.engine.start_clock().map_err(|error| format!("no thread for deadlines: {error}"))?;
         let mut store = Store::new(module.engine.raw(), State::new(Rc::clone(env)));
         store.limiter(|state| &mut state.limiter);
@@ -50,6 +54,7 @@ impl Instance {
                 ticks_per_call: ticks(env.config.limits.time_per_call),
                 served: Cell::new(0),
                 dead: Cell::new(false),
+                deleting: Cell::new(false),
             }
         });
         Ok((instance, initial))

@@ -2,14 +2,15 @@
 //! Tasks hold the instance weakly: they never keep it alive.
 
 use std::future::poll_fn;
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use futures_util::future::{FutureExt, abortable};
 
 use super::phases::to_u32;
-use super::{Call, Instance, ROOT, State, Task};
+use super::{Call, Env, Instance, ROOT, State, Task};
 use crate::host::{CallRequest, CallResponse};
 use crate::shared::{Queue, Watcher};
 
@@ -55,7 +56,7 @@ impl State {
         if self.queues.iter().any(|(watched, _)| *watched == id) {
             return;
         }
-        let task = self.spawn(watch(self.instance.clone(), id, queue));
+        let task = self.spawn(watch(self.instance.clone(), Rc::clone(&self.env), id, queue));
         self.queues.push((id, task));
     }
 
@@ -68,15 +69,38 @@ impl State {
     }
 }
 
-async fn watch(instance: Weak<Instance>, id: u32, queue: Arc<Queue>) {
+/// How often an instance is told of items without a pause: a filter that puts in an item for each that it takes must
+/// not have the worker to itself.
+const QUEUE_BURST: u32 = 64;
+
+async fn watch(instance: Weak<Instance>, env: Rc<Env>, id: u32, queue: Arc<Queue>) {
     let mut watcher = Watcher::new(queue);
+    let mut told = 0;
     loop {
         poll_fn(|cx| watcher.poll_put(cx)).await;
         match instance.upgrade() {
             Some(instance) => instance.queue_ready(id),
             None => return,
         }
+        told = (told + 1) % QUEUE_BURST;
+        match told {
+            0 => env.host.sleep(env.config.limits.tick_period).await,
+            _ => yield_once().await,
+        }
     }
+}
+
+/// Lets the worker's other tasks run.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Instance {

@@ -85,11 +85,14 @@ impl Watcher {
         Self { queue, key, seen }
     }
 
-    /// Ready once for all that was put in since it last was.
+    /// Ready once for each item that was put in, while any is left: filters take one item each time they are told.
     pub(crate) fn poll_put(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.queue.lock();
-        if inner.puts != self.seen {
+        if inner.items.is_empty() {
             self.seen = inner.puts;
+        }
+        if inner.puts != self.seen {
+            self.seen += 1;
             return Poll::Ready(());
         }
         inner.watchers.insert(self.key, cx.waker().clone());
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_is_told_once_and_leaves_nothing_behind() {
+    fn a_watcher_is_told_once_an_item_and_leaves_nothing_behind() {
         let queue = Arc::new(Queue::new(b"q"));
         queue.enqueue(b"before", 1000).unwrap();
         let waker = noop_waker();
@@ -133,8 +136,13 @@ mod tests {
         assert!(watcher.poll_put(&mut cx).is_pending());
         assert_eq!(queue.lock().watchers.len(), 1);
         queue.enqueue(b"a", 1000).unwrap();
+        queue.enqueue(b"b", 1000).unwrap();
+        assert!(watcher.poll_put(&mut cx).is_ready());
         assert!(watcher.poll_put(&mut cx).is_ready());
         assert!(watcher.poll_put(&mut cx).is_pending());
+        queue.enqueue(b"c", 1000).unwrap();
+        while queue.dequeue().is_some() {}
+        assert!(watcher.poll_put(&mut cx).is_pending(), "another took it");
         drop(watcher);
         assert_eq!(queue.lock().watchers.len(), 0);
     }

@@ -290,3 +290,46 @@ fn instances_that_keep_failing_rest_and_are_tried_again() {
         drop((first, second));
     });
 }
+
+#[test]
+fn a_guest_that_says_done_in_every_callback_ends_once() {
+    // Lingers, and says done when it is told of its end, of its deletion, and twice.
+    let text = r#"(module
+        (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_done" (func $done (result i32)))
+        (memory (export "memory") 1) (data (i32.const 0) "delete")
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "proxy_on_done") (param i32) (result i32)
+            (drop (call $done)) (drop (call $done)) (i32.const 0))
+        (func (export "proxy_on_delete") (param i32)
+            (drop (call $done)) (drop (call $log (i32.const 2) (i32.const 0) (i32.const 6)))))"#;
+    run(async {
+        let worker = Worker::wat(text);
+        drop(worker.open());
+        assert_eq!((worker.plugin.streams(), worker.logs()), (0, vec!["delete".to_owned()]));
+    });
+}
+
+#[test]
+fn a_guest_that_feeds_its_own_queue_leaves_the_worker_to_others() {
+    let text = r#"(module
+        (import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+        (func (export "proxy_on_configure") (param i32 i32) (result i32)
+            (drop (call $register (i32.const 0) (i32.const 1) (i32.const 64)))
+            (drop (call $enqueue (i32.const 1) (i32.const 0) (i32.const 1))) (i32.const 1))
+        (func (export "proxy_on_queue_ready") (param i32 i32)
+            (drop (call $dequeue (i32.const 1) (i32.const 64) (i32.const 68)))
+            (drop (call $enqueue (i32.const 1) (i32.const 0) (i32.const 1)))))"#;
+    run(async {
+        let worker = Worker::wat(text);
+        worker.plugin.start().unwrap();
+        // Paused time moves on only when no task has anything to do.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_matches!(worker.open().request_headers(&mut request(""), EndOfStream::Yes).await, Outcome::Continue);
+    });
+}

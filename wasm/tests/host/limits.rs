@@ -1,9 +1,11 @@
 //! Every limit, reached: what the guest sees, and the counter.
 
 use crate::assert_matches;
-use crate::support::{Worker, info, limits, poll_once, probe, request, run};
+use crate::support::{Worker, guest, info, limits, poll_once, probe, request, run};
 use bytes::Bytes;
-use portolan_wasm::{BodyOutcome, Direction, EndOfStream, FailureKind, LimitKind, Limits, Outcome, PairLimits};
+use portolan_wasm::{
+    BodyOutcome, Direction, EndOfStream, EngineConfig, FailureKind, LimitKind, Limits, Outcome, PairLimits, WasmEngine,
+};
 
 fn reached(worker: &Worker, kind: LimitKind) -> u64 {
     let (_, stats) = worker.shared.stats().remove(0);
@@ -163,6 +165,33 @@ fn memory_and_time_are_counted() {
         let worker = Worker::new(probe(), "", Limits { time_per_call, ..limits() });
         assert_matches!(ask(&worker, "loop").await, Outcome::Failed(_));
         assert_eq!(reached(&worker, LimitKind::Time), 1);
+    });
+}
+
+#[test]
+fn memory_that_the_module_begins_with() {
+    run(async {
+        let worker = Worker::new(probe(), "", Limits { memory: 64 << 10, ..limits() });
+        let failure = worker.plugin.start().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Start);
+        assert!(failure.message.contains("memory"), "{failure}");
+        assert!(reached(&worker, LimitKind::Memory) > 0);
+
+        let worker = Worker::new(probe(), "", Limits { memory: usize::MAX, ..limits() });
+        let failure = worker.plugin.start().unwrap_err();
+        assert!(failure.message.contains("limits.memory"), "{failure}");
+    });
+}
+
+#[test]
+fn instances_of_the_process() {
+    run(async {
+        let engine = WasmEngine::new(EngineConfig { instances: 1, ..EngineConfig::default() }).unwrap();
+        let module = engine.compile(&guest("test_probe")).unwrap();
+        let worker = Worker::new(module, "", Limits { instances: 2, ..limits() });
+        let failure = worker.plugin.start().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Start);
+        assert_matches!(ask(&worker, "").await, Outcome::Continue);
     });
 }
 
