@@ -37,6 +37,8 @@ pub enum ErrorKind {
     UnresolvedFilter,
     /// A filter could not run, and is not to be skipped.
     FilterFailed,
+    /// A filter answers in the middle of the request's body.
+    FilterAnswered,
     /// The backend that was chosen is invalid, or there is none.
     InvalidBackend,
     /// The backend has no endpoint.
@@ -94,6 +96,7 @@ impl ErrorKind {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientClosed => StatusCode::REQUEST_TIMEOUT,
             Self::UnresolvedFilter | Self::InvalidBackend => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::FilterAnswered => StatusCode::FORBIDDEN,
             Self::FilterFailed | Self::NoEndpoint | Self::UpstreamConnect => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamReset | Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -106,6 +109,7 @@ impl ErrorKind {
             Self::NotFound | Self::MethodNotAllowed => 12,
             Self::UpstreamTimeout | Self::RequestTimeout | Self::BodyTimeout => 4,
             Self::ClientClosed => 1,
+            Self::FilterAnswered => 7,
             Self::BadRequest | Self::Misdirected | Self::UpgradeRefused => 13,
             Self::HeadersTooLarge | Self::UriTooLong | Self::BodyTooLarge => 8,
             Self::UnresolvedFilter
@@ -132,6 +136,7 @@ impl ErrorKind {
             Self::UpgradeRefused => "upgrade_refused",
             Self::UnresolvedFilter => "unresolved_filter",
             Self::FilterFailed => "filter_failed",
+            Self::FilterAnswered => "filter_denied",
             Self::InvalidBackend => "invalid_backend",
             Self::NoEndpoint => "no_endpoint",
             Self::UpstreamConnect => "upstream_connect",
@@ -147,7 +152,7 @@ impl ErrorKind {
     pub fn source(self) -> ErrorSource {
         match self {
             Self::UnresolvedFilter | Self::InvalidBackend | Self::NotFound => ErrorSource::Configuration,
-            Self::FilterFailed => ErrorSource::Filter,
+            Self::FilterFailed | Self::FilterAnswered => ErrorSource::Filter,
             Self::NoEndpoint
             | Self::UpstreamConnect
             | Self::UpstreamReset
@@ -172,6 +177,7 @@ impl ErrorKind {
             Self::UpgradeRefused => "this upgrade is not served",
             Self::UnresolvedFilter => "a filter of the route does not resolve",
             Self::FilterFailed => "a filter of the route cannot run",
+            Self::FilterAnswered => "a filter of the route refused the request",
             Self::InvalidBackend => "the route has no valid backend",
             Self::NoEndpoint => "the backend has no endpoint",
             Self::UpstreamConnect => "the backend cannot be reached",

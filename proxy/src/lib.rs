@@ -9,6 +9,7 @@ mod conn;
 pub mod engine;
 pub mod error;
 pub mod explain;
+mod filter;
 pub mod http;
 pub mod l4;
 pub mod limits;

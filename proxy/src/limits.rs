@@ -79,3 +79,124 @@ impl Default for Limits {
         }
     }
 }
+
+/// A limit that cannot be set as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// There is no such limit.
+    #[error("there is no limit {0:?}; there are: {names}", names = Limits::NAMES.join(", "))]
+    Unknown(String),
+    /// The value does not fit.
+    #[error("{name} cannot be {value:?}: give {expected}")]
+    Value {
+        /// The limit.
+        name: &'static str,
+        /// The value.
+        value: String,
+        /// What would fit.
+        expected: &'static str,
+    },
+}
+
+/// A limit's type, as texts give it.
+trait Setting: Sized {
+    const EXPECTED: &'static str;
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Setting for usize {
+    const EXPECTED: &'static str = "a number, or a size with Ki, Mi or Gi";
+    fn read(text: &str) -> Option<Self> {
+        u64::read(text).and_then(|number| number.try_into().ok())
+    }
+}
+
+impl Setting for u32 {
+    const EXPECTED: &'static str = "a number below 2^32";
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for u64 {
+    const EXPECTED: &'static str = usize::EXPECTED;
+    fn read(text: &str) -> Option<Self> {
+        let units = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
+        let unit = units.iter().find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, *shift)));
+        let (digits, shift) = unit.unwrap_or((text, 0));
+        digits.parse::<Self>().ok()?.checked_mul(1 << shift)
+    }
+}
+
+impl Setting for Duration {
+    const EXPECTED: &'static str = "a duration such as 500ms, 10s or 1m";
+    fn read(text: &str) -> Option<Self> {
+        let number = text.find(|c: char| !c.is_ascii_digit())?;
+        let value: u64 = text[..number].parse().ok()?;
+        match &text[number..] {
+            "ms" => Some(Self::from_millis(value)),
+            "s" => Some(Self::from_secs(value)),
+            "m" => Some(Self::from_secs(value.checked_mul(60)?)),
+            "h" => Some(Self::from_secs(value.checked_mul(3600)?)),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    fn read(text: &str) -> Option<Self> {
+        if text == "none" { Some(None) } else { T::read(text).map(Some) }
+    }
+}
+
+fn set<T: Setting>(name: &'static str, place: &mut T, value: &str) -> Result<(), LimitError> {
+    let error = || LimitError::Value { name, value: value.to_owned(), expected: T::EXPECTED };
+    *place = T::read(value).ok_or_else(error)?;
+    Ok(())
+}
+
+macro_rules! settable {
+    ($($name:ident),* $(,)?) => {
+        impl Limits {
+            /// The names of all limits.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// Sets a limit by its name.
+            ///
+            /// # Errors
+            /// If there is no such limit, or the value does not fit.
+            pub fn set(&mut self, name: &str, value: &str) -> Result<(), LimitError> {
+                // Names every field, so that a new limit cannot be left out.
+                let Self { $($name),* } = self;
+                match name {
+                    $(stringify!($name) => set(stringify!($name), $name, value),)*
+                    _ => Err(LimitError::Unknown(name.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+settable! {
+    connections_max, header_bytes_max, headers_max, uri_bytes_max, header_timeout, body_idle_timeout,
+    stream_idle_timeout, keepalive_timeout, body_bytes_max, connection_age_max, h2_streams_max, h2_pending_resets_max,
+    buffer_bytes_max, connect_timeout, pool_idle_max, pool_idle_timeout, upstream_header_bytes_max,
+    tunnel_idle_timeout, udp_idle_timeout, udp_sessions_max, client_hello_bytes_max, drain_timeout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_set_by_name() {
+        let mut limits = Limits::default();
+        limits.set("header_timeout", "500ms").unwrap();
+        limits.set("body_bytes_max", "1Mi").unwrap();
+        limits.set("connection_age_max", "none").unwrap();
+        assert_eq!((limits.header_timeout, limits.body_bytes_max), (Duration::from_millis(500), Some(1 << 20)));
+        assert!(limits.set("nonsense", "1").unwrap_err().to_string().contains("header_timeout"));
+        assert!(limits.set("header_timeout", "5").is_err() && limits.set("headers_max", "-1").is_err());
+    }
+}

@@ -58,6 +58,8 @@ pub struct Shared {
     pub access_log: Option<AccessLogWriter>,
     /// Where spans go.
     pub spans: SpanSink,
+    /// What instances of Wasm filters share.
+    pub wasm: Arc<portolan_wasm::Shared>,
     published: ArcSwap<Published>,
     modules: RwLock<HashMap<ModuleDigest, Arc<portolan_wasm::Module>>>,
     draining: AtomicBool,
@@ -93,6 +95,7 @@ impl Shared {
             metrics,
             access_log,
             spans,
+            wasm: Arc::default(),
             published: ArcSwap::default(),
             modules: RwLock::default(),
             draining: AtomicBool::new(false),

@@ -77,7 +77,7 @@ struct Told {
 
 impl Told {
     fn tell(&mut self, worker: &Worker, counters: &UdpCounters) {
-        let mut told = |before: &mut u64, now: u64, limit| {
+        let told = |before: &mut u64, now: u64, limit| {
             (*before..now).for_each(|_| worker.limit_reached(limit));
             *before = now;
         };

@@ -3,6 +3,7 @@
 use crate::{
     budget::RetryBudget,
     clock,
+    filter::Filters,
     l4::End,
     rng::Rng,
     shared::{Published, Shared},
@@ -38,6 +39,8 @@ pub struct Worker {
     pub metrics: WorkerMetrics,
     /// Client connections.
     pub watchlist: Watchlist,
+    /// Wasm filters.
+    pub filters: Filters,
     /// Retries that are left.
     pub retry_budget: RetryBudget,
     view: RefCell<Rc<View>>,
@@ -94,6 +97,7 @@ impl Worker {
             ids: RefCell::new(IdRng::from_system()),
             metrics: shared.metrics.worker(WorkerId(id)),
             watchlist: Watchlist::default(),
+            filters: Filters::default(),
             retry_budget: RetryBudget::new(clock::now()),
             view: RefCell::new(Rc::new(View { published })),
             rules: RefCell::default(),
@@ -164,6 +168,7 @@ impl Worker {
         let view = self.view();
         self.upstreams.sweep(view.snapshot(), now);
         // A rule that only this worker still knows has left the snapshot.
+        self.filters.sweep();
         self.l4_turns.borrow_mut().retain(|_, (rule, _)| Arc::strong_count(rule) > 1);
         self.rules.borrow_mut().retain(|_, state| Arc::strong_count(&state.rule) > 1 || Rc::strong_count(state) > 1);
     }

@@ -13,6 +13,7 @@ use portolan_dev::{
     addresses::{Allocator, Layout},
     ca::Ca,
 };
+use portolan_proxy::Limits;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Exit codes: 0 ended as asked; 1 could not serve; 2 wrong use.
@@ -50,6 +51,14 @@ pub struct DevArgs {
     /// Where requests are logged
     #[arg(long, value_enum, default_value_t = AccessLogTo::Off)]
     access_log: AccessLogTo,
+
+    /// Set a limit by its name, such as header_timeout=5s or body_bytes_max=10Mi. May be repeated
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<String>,
+
+    /// Take over the sockets of the `portolan dev` that uses the same state directory, which then ends
+    #[arg(long)]
+    take_over: bool,
 
     /// Proxies (addresses or networks) whose X-Forwarded-* headers are believed
     #[arg(long, value_name = "CIDR")]
@@ -90,6 +99,16 @@ pub fn run(args: DevArgs) -> Result<ExitCode> {
     let stage = Stage::new(allocator.clone(), ca, modules);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(session::run(args, directory, state_dir, allocator, stage))
+}
+
+/// Limits with what the command line says of them.
+fn limits(args: &DevArgs) -> Result<Limits> {
+    let mut limits = Limits::default();
+    for setting in &args.limits {
+        let (name, value) = setting.split_once('=').with_context(|| format!("--limit {setting}: write NAME=VALUE"))?;
+        limits.set(name, value)?;
+    }
+    Ok(limits)
 }
 
 fn init_logging() {

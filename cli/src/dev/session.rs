@@ -15,7 +15,7 @@ use portolan_dev::{
     workloads::{self, Workloads},
 };
 use portolan_proxy::{
-    Engine, Limits, Options, Shared,
+    Engine, Options, Shared,
     listen::{BindError, Listeners},
 };
 use portolan_source::{
@@ -67,7 +67,7 @@ pub async fn run(
     let access_log = start_access_log(&args, &metrics)?;
     let spans = otlp.as_ref().map_or_else(SpanSink::disabled, Otlp::spans);
     let options = Options {
-        limits: Limits::default(),
+        limits: super::limits(&args)?,
         trusted_proxies: args.trusted_proxy.clone(),
         sampler: Sampler::ratio(args.trace_ratio),
     };

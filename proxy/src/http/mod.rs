@@ -1,8 +1,10 @@
 //! One request, from its head to its answer, as a sequence of named phases: decode, match, request filters, pick,
 //! upstream, response filters, log.
 
-mod call;
+mod auth;
+pub mod call;
 mod edits;
+mod filters;
 mod forward;
 pub mod headers;
 mod meter;

@@ -6,6 +6,7 @@ use crate::{
     clock,
     conn::Conn,
     error::{ErrorKind, RequestError},
+    filter::{FilterStream, Info},
     worker::RuleState,
 };
 use bytes::Bytes;
@@ -41,6 +42,9 @@ pub struct Record {
     response_bytes: u64,
     series: Option<Rc<HttpServer>>,
     trace: RequestTrace,
+    /// Streams of Wasm filters, which end with the request.
+    streams: Vec<Rc<FilterStream>>,
+    info: Option<Rc<Info>>,
     /// More than metrics need; there only if somebody will read it.
     details: Option<Box<Details>>,
     done: bool,
@@ -87,6 +91,8 @@ impl Record {
             response_bytes: 0,
             series: None,
             trace,
+            streams: Vec::new(),
+            info: None,
             details,
             done: false,
             conn,
@@ -114,6 +120,9 @@ impl Record {
     /// The backend that was picked.
     pub fn picked(&mut self, series: Rc<HttpServer>, backend: &Arc<str>) {
         self.series = Some(series);
+        if let Some(info) = &self.info {
+            info.picked(backend.clone());
+        }
         if let Some(details) = &mut self.details {
             details.backend = Some(backend.clone());
         }
@@ -121,10 +130,19 @@ impl Record {
 
     /// The endpoint that a try goes to.
     pub fn tried(&mut self, endpoint: SocketAddr, retry: u32) {
+        if let Some(info) = &self.info {
+            info.tried(endpoint);
+        }
         if let Some(details) = &mut self.details {
             details.endpoint = Some(endpoint);
             details.retries = retry;
         }
+    }
+
+    /// Keeps a filter's stream open until the request is over.
+    pub fn keep(&mut self, stream: Rc<FilterStream>, info: Option<Rc<Info>>) {
+        self.streams.push(stream);
+        self.info = info;
     }
 
     /// Counts the bytes of the request's body.
@@ -179,6 +197,11 @@ impl Record {
             request_bytes: self.request_bytes.as_ref().map_or(0, |bytes| bytes.get()),
             response_bytes: self.response_bytes,
         };
+        if let Some(info) = &self.info {
+            info.request_bytes.set(exchange.request_bytes);
+            info.response_bytes.set(exchange.response_bytes);
+        }
+        self.streams.clear();
         match &self.series {
             Some(series) => series.record(&exchange),
             None => self.conn.unrouted_series().record(&exchange),
@@ -277,6 +300,7 @@ fn flag_of(error: &RequestError) -> ResponseFlag {
         ErrorKind::NotFound => FlagKind::NoRoute.into(),
         ErrorKind::UnresolvedFilter => ResponseFlag::filter_unresolved(subject()),
         ErrorKind::FilterFailed => ResponseFlag::filter_failed(subject()),
+        ErrorKind::FilterAnswered => ResponseFlag::filter_denied(subject()),
         ErrorKind::InvalidBackend => FlagKind::InvalidBackend.into(),
         ErrorKind::NoEndpoint => FlagKind::NoEndpoint.into(),
         ErrorKind::UpstreamConnect => FlagKind::UpstreamConnect.into(),

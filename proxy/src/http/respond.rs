@@ -1,7 +1,8 @@
 //! The phases of a request before and after it is forwarded: decode, match, request filters, pick, response filters.
 
 use super::{
-    edits::{self, Arrival, CorsOutcome},
+    edits,
+    filters::{self, InFlight, Left},
     forward::{self, Outbound},
     headers, meter, mirror,
     record::Record,
@@ -15,12 +16,10 @@ use crate::{
     error::{ErrorKind, RequestError},
     worker::{RuleState, View},
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use http::{HeaderValue, Method, Response, StatusCode, Version, header, request};
 use http_body::Body;
-use portolan_telemetry::{FlagKind, Scheme};
-use portolan_translate::snapshot::{
-    Candidate, Filter, HttpBackend, HttpListener, PathMatch, RequestView, Rule, Target,
-};
+use portolan_telemetry::Scheme;
+use portolan_translate::snapshot::{Candidate, HttpBackend, HttpListener, PathMatch, RequestView, Rule, Target};
 use std::{pin::Pin, rc::Rc, time::SystemTime};
 use tokio::time::{Instant, Sleep};
 
@@ -36,7 +35,7 @@ pub struct Answer {
 
 impl Answer {
     /// An answer without a body.
-    fn bare(response: Response<()>) -> Self {
+    pub fn bare(response: Response<()>) -> Self {
         Self { response, body: ResponseBody::Empty, deadline: None }
     }
 }
@@ -53,13 +52,6 @@ pub struct Passage<'a> {
     pub state: &'a Rc<RuleState>,
     /// The path condition by which it was taken.
     pub matched: &'a PathMatch,
-}
-
-/// What the request phases leave for the response phases.
-#[derive(Default)]
-struct Left {
-    /// Headers that CORS adds.
-    cors: Option<HeaderMap>,
 }
 
 /// What decoding found out.
@@ -205,7 +197,8 @@ fn find<'a>(listener: &'a HttpListener, head: &request::Parts, host: &str) -> Op
     listener.routes.find(&view(head, host))
 }
 
-fn view<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
+/// What of a request is matched.
+pub fn view<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
     let (path, query) = (head.uri.path(), head.uri.query());
     RequestView { host, path, query, method: &head.method, headers: &head.headers }
 }
@@ -214,7 +207,7 @@ fn view<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
 
 async fn pass(
     passage: &Passage<'_>,
-    mut head: request::Parts,
+    head: request::Parts,
     body: RequestBody,
     decoded: Decoded,
     upgrade: Option<Upgrade>,
@@ -222,22 +215,30 @@ async fn pass(
 ) -> Result<Answer, RequestError> {
     let mut left = Left::default();
     let host = head.headers.get(header::HOST).cloned();
-    if let Some(answer) = request_filters(passage, &passage.rule.filters, &mut head, &decoded, &mut left, record)? {
+    let mut request = InFlight { head, body, host: decoded.host };
+    passage.conn.forwarded.apply(&mut request.head.headers, host.as_ref(), request.head.version);
+    if let Some(answer) = filters::on_request(passage, &passage.rule.filters, &mut request, &mut left, record).await? {
         return Ok(answer);
     }
     let session = passage.rule.session.as_ref();
-    let brought = session.and_then(|config| Session::read(config, &head.headers, SystemTime::now()));
+    let brought = session.and_then(|config| Session::read(config, &request.head.headers, SystemTime::now()));
     let backend = pick(passage.rule, passage.state)?;
-    if let Some(answer) = request_filters(passage, &backend.filters, &mut head, &decoded, &mut left, record)? {
+    if let Some(answer) = filters::on_request(passage, &backend.filters, &mut request, &mut left, record).await? {
         return Ok(answer);
     }
     let Target::Backend(index) = backend.target else { return Err(invalid(&backend.target)) };
-    passage.conn.forwarded.apply(&mut head.headers, host.as_ref(), head.version);
-    record.trace().context.write(&mut head.headers);
+    record.trace().context.write(&mut request.head.headers);
+    left.filter_request_body(&mut request);
+    let InFlight { mut head, body, .. } = request;
     let body = mirror::send(passage, &[&passage.rule.filters, &backend.filters], &head, body);
     let outbound = Outbound { passage, index, trailers: decoded.trailers, session: brought, upgrade: upgrade.as_ref() };
-    let mut reply = forward::forward(&outbound, &mut head, body, record).await?;
-    response_filters(&[&backend.filters, &passage.rule.filters], left, &mut reply.response);
+    let mut reply = match forward::forward(&outbound, &mut head, body, record).await {
+        Ok(reply) => reply,
+        // A filter may have answered in the middle of the request's body.
+        Err(error) => return left.take_answer(record).ok_or(error),
+    };
+    let chains = [&*backend.filters, &*passage.rule.filters];
+    reply.body = filters::on_response(chains, left, &mut reply.response, reply.body, record).await?;
     if let Some(config) = session
         && brought.is_none_or(|session| session.endpoint != reply.endpoint)
     {
@@ -249,52 +250,6 @@ async fn pass(
     }
     let deadline = reply.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
     Ok(Answer { response: reply.response, body: reply.body, deadline })
-}
-
-/// Runs the filters that act on a request; some answer it.
-fn request_filters(
-    passage: &Passage<'_>,
-    filters: &[Filter],
-    head: &mut request::Parts,
-    decoded: &Decoded,
-    left: &mut Left,
-    record: &mut Record,
-) -> Result<Option<Answer>, RequestError> {
-    let malformed = |what: &str| RequestError::new(ErrorKind::BadRequest, what);
-    for filter in filters {
-        match filter {
-            Filter::RequestHeaders(changes) => edits::edit(&mut head.headers, changes),
-            Filter::Rewrite(rewrite) => {
-                let rewritten = edits::rewrite(head, rewrite, passage.matched);
-                rewritten.ok_or_else(|| malformed("the rewritten target is malformed"))?;
-            }
-            Filter::Redirect(redirect) => {
-                let scheme = if passage.conn.scheme() == Scheme::Https { "https" } else { "http" };
-                let arrival = Arrival { scheme, port: passage.conn.client_port() };
-                let answer = edits::redirect(redirect, &view(head, &decoded.host), passage.matched, arrival);
-                record.flag(FlagKind::Redirect.into());
-                let answer = answer.ok_or_else(|| malformed("the redirect's location is malformed"))?;
-                return Ok(Some(Answer::bare(answer)));
-            }
-            Filter::Cors(cors) => match edits::cors(cors, &head.method, &head.headers) {
-                CorsOutcome::Untouched => {}
-                CorsOutcome::Actual(headers) => left.cors = Some(headers),
-                CorsOutcome::Preflight(answer) => {
-                    record.flag(FlagKind::CorsPreflight.into());
-                    return Ok(Some(Answer::bare(answer)));
-                }
-            },
-            Filter::Unresolved { reference, reason } => {
-                return Err(RequestError::new(ErrorKind::UnresolvedFilter, format_args!("{reference}: {reason}")));
-            }
-            Filter::Wasm(filter) => {
-                return Err(RequestError::new(ErrorKind::FilterFailed, &filter.name));
-            }
-            Filter::ExternalAuth(_) => return Err(ErrorKind::FilterFailed.into()),
-            Filter::ResponseHeaders(_) | Filter::Mirror(_) => {}
-        }
-    }
-    Ok(None)
 }
 
 fn pick<'a>(rule: &'a Rule, state: &RuleState) -> Result<&'a HttpBackend, RequestError> {
@@ -312,24 +267,6 @@ pub fn invalid(target: &Target) -> RequestError {
             RequestError::new(ErrorKind::InvalidBackend, format_args!("{reference}: {reason}"))
         }
         Target::Backend(_) => ErrorKind::InvalidBackend.into(),
-    }
-}
-
-fn response_filters(chains: &[&[Filter]], left: Left, response: &mut Response<()>) {
-    for filter in chains.iter().flat_map(|filters| filters.iter()) {
-        if let Filter::ResponseHeaders(changes) = filter {
-            edits::edit(response.headers_mut(), changes);
-        }
-    }
-    for (name, value) in left.cors.into_iter().flatten() {
-        // What the backend says of origins yields to the route.
-        if let Some(name) = name {
-            if name == header::VARY {
-                response.headers_mut().append(name, value);
-            } else {
-                response.headers_mut().insert(name, value);
-            }
-        }
     }
 }
 

@@ -1,0 +1,236 @@
+//! A body on its way through filters: piece by piece, each filter may change, hold back or end it. Holds one piece, and
+//! what the filters hold within their limits.
+
+use super::{FilterStream, reset};
+use crate::{
+    body::BodyError,
+    error::{ErrorKind, RequestError},
+};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use portolan_wasm::{BodyOutcome, Direction, EndOfStream, FilterFailure, LocalResponse, TrailersOutcome};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// Whose body it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The request's: filters see it in the order of the route.
+    Request,
+    /// The response's: filters see it in the opposite order.
+    Response,
+}
+
+/// A filter's answer in the middle of a body, for whoever sent the request.
+pub type Answered = Rc<RefCell<Option<Box<LocalResponse>>>>;
+
+/// A body after its filters.
+pub struct FilteredBody<B> {
+    state: State<B>,
+}
+
+enum State<B> {
+    Idle(Box<Driver<B>>),
+    Running(LocalBoxFuture<'static, (Box<Driver<B>>, Step)>),
+    Ended,
+}
+
+type Step = Option<Result<Frame<Bytes>, BodyError>>;
+
+struct Driver<B> {
+    body: B,
+    side: Side,
+    /// In the order in which they see the body.
+    filters: Rc<[Rc<FilterStream>]>,
+    answered: Answered,
+    out: VecDeque<Frame<Bytes>>,
+    ended: bool,
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> FilteredBody<B> {
+    /// A body that goes through `filters`, given in the order in which they see it. An answer of theirs is put into
+    /// `answered`, and the body fails.
+    pub fn new(body: B, side: Side, filters: Rc<[Rc<FilterStream>]>, answered: Answered) -> Self {
+        let driver = Driver { body, side, filters, answered, out: VecDeque::new(), ended: false };
+        Self { state: State::Idle(Box::new(driver)) }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Body for FilteredBody<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
+        let this = self.get_mut();
+        loop {
+            match std::mem::replace(&mut this.state, State::Ended) {
+                State::Ended => return Poll::Ready(None),
+                State::Idle(driver) => this.state = State::Running(Box::pin(driver.step())),
+                State::Running(mut running) => {
+                    let Poll::Ready((driver, step)) = running.as_mut().poll(cx) else {
+                        this.state = State::Running(running);
+                        return Poll::Pending;
+                    };
+                    if matches!(step, Some(Ok(_))) {
+                        this.state = State::Idle(driver);
+                    }
+                    return Poll::Ready(step);
+                }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
+    /// The next frame that comes out of the filters.
+    async fn step(mut self: Box<Self>) -> (Box<Self>, Step) {
+        let step = self.next().await;
+        (self, step)
+    }
+
+    async fn next(&mut self) -> Step {
+        loop {
+            if let Some(frame) = self.out.pop_front() {
+                return Some(Ok(frame));
+            }
+            if self.ended {
+                return None;
+            }
+            let advanced = match self.body.frame().await {
+                None => self.end(None).await,
+                Some(Err(error)) => return Some(Err(error)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.data(data, self.body.is_end_stream()).await,
+                    Err(frame) => self.end(frame.into_trailers().ok()).await,
+                },
+            };
+            if let Err(error) = advanced {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// The body has ended, with trailers or without.
+    async fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+        match trailers {
+            None => self.data(Bytes::new(), true).await,
+            Some(trailers) => {
+                self.ended = true;
+                self.trailers(trailers).await
+            }
+        }
+    }
+
+    async fn data(&mut self, data: Bytes, end: bool) -> Result<(), BodyError> {
+        self.ended = end;
+        let mut piece = data;
+        for filter in self.filters.clone().iter() {
+            let takes_part = match self.side {
+                Side::Request => filter.phases().request_body,
+                Side::Response => filter.phases().response_body,
+            };
+            if !takes_part {
+                continue;
+            }
+            let outcome = match self.side {
+                Side::Request => filter.stream.request_body(piece, EndOfStream::from(end)).await,
+                Side::Response => filter.stream.response_body(piece, EndOfStream::from(end)).await,
+            };
+            match self.settle(filter, outcome, end).await? {
+                Some(forwarded) => piece = forwarded,
+                None => return Ok(()),
+            }
+        }
+        if !piece.is_empty() {
+            self.out.push_back(Frame::data(piece));
+        }
+        Ok(())
+    }
+
+    /// What goes on to the next filter; `None`: nothing now.
+    async fn settle(&self, filter: &FilterStream, outcome: BodyOutcome, end: bool) -> Result<Option<Bytes>, BodyError> {
+        let outcome = match outcome {
+            // At the end nothing more comes that could make it let go; it will by itself, or fail.
+            BodyOutcome::Hold if end => filter.stream.released(self.direction()).await,
+            other => other,
+        };
+        match outcome {
+            BodyOutcome::Forward(bytes) => Ok(Some(bytes)),
+            BodyOutcome::Hold => Ok(None),
+            BodyOutcome::Respond(response) => Err(self.answer(filter, response)),
+            BodyOutcome::Reset => Err(reset(&filter.name())),
+            BodyOutcome::Failed(failure) => {
+                self.failed(filter, &failure)?;
+                Ok(Some(filter.stream.take_held(self.direction())))
+            }
+        }
+    }
+
+    async fn trailers(&mut self, mut trailers: HeaderMap) -> Result<(), BodyError> {
+        let mut held = Bytes::new();
+        for filter in self.filters.clone().iter() {
+            if !held.is_empty() {
+                // What an earlier filter let go at the trailers is still body to the later ones.
+                let outcome = match self.side {
+                    Side::Request => filter.stream.request_body(std::mem::take(&mut held), EndOfStream::No).await,
+                    Side::Response => filter.stream.response_body(std::mem::take(&mut held), EndOfStream::No).await,
+                };
+                held = self.settle(filter, outcome, false).await?.unwrap_or_default();
+            }
+            let outcome = match self.side {
+                Side::Request => filter.stream.request_trailers(&mut trailers).await,
+                Side::Response => filter.stream.response_trailers(&mut trailers).await,
+            };
+            match outcome {
+                TrailersOutcome::Continue(bytes) => held = joined(held, bytes),
+                TrailersOutcome::Respond(response) => return Err(self.answer(filter, response)),
+                TrailersOutcome::Reset => return Err(reset(&filter.name())),
+                TrailersOutcome::Failed(failure) => {
+                    self.failed(filter, &failure)?;
+                    held = joined(held, filter.stream.take_held(self.direction()));
+                }
+            }
+        }
+        if !held.is_empty() {
+            self.out.push_back(Frame::data(held));
+        }
+        self.out.push_back(Frame::trailers(trailers));
+        Ok(())
+    }
+
+    fn direction(&self) -> Direction {
+        match self.side {
+            Side::Request => Direction::Request,
+            Side::Response => Direction::Response,
+        }
+    }
+
+    fn answer(&self, filter: &FilterStream, response: LocalResponse) -> BodyError {
+        *self.answered.borrow_mut() = Some(Box::new(response));
+        RequestError::new(ErrorKind::FilterAnswered, filter.name())
+    }
+
+    fn failed(&self, filter: &FilterStream, failure: &FilterFailure) -> Result<(), BodyError> {
+        filter.filter.failed(failure)
+    }
+}
+
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (true, _) => second,
+        (_, true) => first,
+        _ => [first, second].concat().into(),
+    }
+}

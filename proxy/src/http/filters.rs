@@ -1,0 +1,251 @@
+//! Filters of a rule and of its backends: on the request in the order of the route, on the response in the opposite one.
+
+use super::{
+    auth::{self, Verdict as AuthVerdict},
+    edits::{self, Arrival, CorsOutcome},
+    record::Record,
+    respond::{Answer, Passage, view},
+};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    error::{ErrorKind, RequestError},
+    filter::{self, Answered, FilterStream, FilteredBody, Info, Side, Verdict},
+};
+use http::{HeaderMap, Response, header, request};
+use portolan_telemetry::{FlagKind, ResponseFlag, Scheme};
+use portolan_translate::snapshot::{Filter, WasmFilter};
+use portolan_wasm::{EndOfStream, LocalResponse};
+use std::{rc::Rc, sync::Arc};
+
+/// A request between its filters.
+pub struct InFlight {
+    /// Its head.
+    pub head: request::Parts,
+    /// Its body.
+    pub body: RequestBody,
+    /// The host that it was routed by.
+    pub host: String,
+}
+
+/// What the request's filters leave for the response's.
+#[derive(Default)]
+pub struct Left {
+    cors: Option<HeaderMap>,
+    /// What authorizations change in the response.
+    authorization: Vec<auth::HeaderChanges>,
+    /// Streams of Wasm filters, in the order of the route, each with the filter that it belongs to.
+    streams: Vec<(*const Filter, Rc<FilterStream>)>,
+    info: Option<Rc<Info>>,
+    answered: Answered,
+}
+
+/// Runs the filters that act on a request; some answer it.
+pub async fn on_request(
+    passage: &Passage<'_>,
+    filters: &[Filter],
+    request: &mut InFlight,
+    left: &mut Left,
+    record: &mut Record,
+) -> Result<Option<Answer>, RequestError> {
+    for filter in filters {
+        let answer = match filter {
+            // Boxed, so that requests without such filters carry none of their state.
+            Filter::Wasm(spec) => Box::pin(wasm(passage, filter, spec, request, left, record)).await?,
+            Filter::ExternalAuth(auth) => Box::pin(authorize(passage, auth, request, left, record)).await?,
+            other => plain(passage, other, request, left, record)?,
+        };
+        if answer.is_some() {
+            return Ok(answer);
+        }
+    }
+    Ok(None)
+}
+
+/// A filter that needs nothing but the request.
+fn plain(
+    passage: &Passage<'_>,
+    filter: &Filter,
+    request: &mut InFlight,
+    left: &mut Left,
+    record: &mut Record,
+) -> Result<Option<Answer>, RequestError> {
+    let malformed = |what: &str| RequestError::new(ErrorKind::BadRequest, what);
+    let head = &mut request.head;
+    match filter {
+        Filter::RequestHeaders(changes) => edits::edit(&mut head.headers, changes),
+        Filter::Rewrite(rewrite) => {
+            let rewritten = edits::rewrite(head, rewrite, passage.matched);
+            rewritten.ok_or_else(|| malformed("the rewritten target is malformed"))?;
+        }
+        Filter::Redirect(redirect) => {
+            let scheme = if passage.conn.scheme() == Scheme::Https { "https" } else { "http" };
+            let arrival = Arrival { scheme, port: passage.conn.client_port() };
+            let answer = edits::redirect(redirect, &view(head, &request.host), passage.matched, arrival);
+            record.flag(FlagKind::Redirect.into());
+            return Ok(Some(Answer::bare(answer.ok_or_else(|| malformed("the redirect's location is malformed"))?)));
+        }
+        Filter::Cors(cors) => match edits::cors(cors, &head.method, &head.headers) {
+            CorsOutcome::Untouched => {}
+            CorsOutcome::Actual(headers) => left.cors = Some(headers),
+            CorsOutcome::Preflight(answer) => {
+                record.flag(FlagKind::CorsPreflight.into());
+                return Ok(Some(Answer::bare(answer)));
+            }
+        },
+        Filter::Unresolved { reference, reason } => {
+            return Err(RequestError::new(ErrorKind::UnresolvedFilter, format_args!("{reference}: {reason}")));
+        }
+        Filter::ResponseHeaders(_) | Filter::Mirror(_) | Filter::Wasm(_) | Filter::ExternalAuth(_) => {}
+    }
+    Ok(None)
+}
+
+async fn authorize(
+    passage: &Passage<'_>,
+    auth: &portolan_translate::snapshot::ExternalAuth,
+    request: &mut InFlight,
+    left: &mut Left,
+    record: &mut Record,
+) -> Result<Option<Answer>, RequestError> {
+    let body = std::mem::take(&mut request.body);
+    let (verdict, body) = auth::authorize(passage, auth, &mut request.head, body).await?;
+    request.body = body;
+    match verdict {
+        AuthVerdict::Allowed(changes) => {
+            if !changes.is_empty() {
+                left.authorization.push(changes);
+            }
+            Ok(None)
+        }
+        AuthVerdict::Denied(answer) => {
+            record.flag(ResponseFlag::filter_denied("ExternalAuth"));
+            Ok(Some(answer))
+        }
+    }
+}
+
+async fn wasm(
+    passage: &Passage<'_>,
+    filter: &Filter,
+    spec: &Arc<WasmFilter>,
+    request: &mut InFlight,
+    left: &mut Left,
+    record: &mut Record,
+) -> Result<Option<Answer>, RequestError> {
+    let info = left.info.get_or_insert_with(|| Rc::new(info(passage, &request.head, record))).clone();
+    let Some(stream) = filter::open(&passage.conn.worker, spec, info)? else { return Ok(None) };
+    let end = EndOfStream::from(matches!(request.body, RequestBody::Empty));
+    let tls = passage.conn.scheme() == Scheme::Https;
+    let verdict = stream.request_headers(&mut request.head, tls, end).await?;
+    let name = stream.name();
+    let stream = Rc::new(stream);
+    record.keep(stream.clone(), left.info.clone());
+    left.streams.push((filter, stream));
+    match verdict {
+        Verdict::Continue => Ok(None),
+        Verdict::Respond(response) => {
+            record.flag(ResponseFlag::filter_denied(name));
+            Ok(Some(answer(*response)))
+        }
+    }
+}
+
+fn info(passage: &Passage<'_>, head: &request::Parts, record: &Record) -> Info {
+    let names = passage.state.names();
+    let route = format!("{}/{}", names.route, names.rule).into();
+    let listener = passage.state.listener().id.to_string().into();
+    let trace_id = record.trace().context.trace_id.hex();
+    let id = String::from_utf8_lossy(&trace_id).into_owned();
+    Info::new(passage.conn.clone(), head.version, record.start(), id, route, listener)
+}
+
+/// A filter's own answer.
+fn answer(local: LocalResponse) -> Answer {
+    let (response, body) = filter::local_response(local);
+    Answer { response, body: ResponseBody::from(body), deadline: None }
+}
+
+impl Left {
+    /// Puts the request's body behind the Wasm filters that look at it.
+    pub fn filter_request_body(&self, request: &mut InFlight) {
+        let filters: Vec<_> = self.streams.iter().map(|(_, stream)| stream.clone()).collect();
+        let looks = |stream: &Rc<FilterStream>| stream.phases().request_body || stream.phases().request_trailers;
+        if matches!(request.body, RequestBody::Empty) || !filters.iter().any(looks) {
+            return;
+        }
+        if filters.iter().any(|stream| stream.phases().changes_bodies) {
+            request.head.headers.remove(header::CONTENT_LENGTH);
+        }
+        let body = std::mem::take(&mut request.body);
+        let filtered = FilteredBody::new(body, Side::Request, filters.into(), self.answered.clone());
+        request.body = RequestBody::Boxed(Box::pin(filtered));
+    }
+
+    /// The answer that a filter gave in the middle of the request's body.
+    pub fn take_answer(&self, record: &mut Record) -> Option<Answer> {
+        let local = self.answered.borrow_mut().take()?;
+        record.flag(ResponseFlag::filter_denied("body"));
+        Some(answer(*local))
+    }
+}
+
+/// Runs the filters that act on a response; one may put another in its place.
+pub async fn on_response(
+    chains: [&[Filter]; 2],
+    mut left: Left,
+    response: &mut Response<()>,
+    body: ResponseBody,
+    record: &mut Record,
+) -> Result<ResponseBody, RequestError> {
+    use http_body::Body;
+    let mut looking = Vec::new();
+    for filter in chains.into_iter().flat_map(|filters| filters.iter().rev()) {
+        if let Filter::ResponseHeaders(changes) = filter {
+            edits::edit(response.headers_mut(), changes);
+        }
+        let its_own = left.streams.pop_if(|(of, _)| std::ptr::eq(*of, filter));
+        let Some((_, stream)) = its_own else { continue };
+        let end = EndOfStream::from(body.is_end_stream());
+        if let Verdict::Respond(local) = Box::pin(stream.response_headers(response, end)).await? {
+            let (instead, body) = filter::local_response(*local);
+            *response = instead;
+            record.flag(ResponseFlag::filter_denied(stream.name()));
+            return Ok(ResponseBody::from(body));
+        }
+        looking.push(stream);
+    }
+    add_headers(&mut left, response.headers_mut());
+    Ok(filter_response_body(looking, &left.answered, response, body))
+}
+
+/// Headers that the request's filters add to the response.
+fn add_headers(left: &mut Left, headers: &mut HeaderMap) {
+    for changes in std::mem::take(&mut left.authorization) {
+        changes.apply(headers);
+    }
+    for (name, value) in left.cors.take().into_iter().flatten() {
+        match name {
+            // What the backend says of origins yields to the route.
+            Some(name) if name != header::VARY => drop(headers.insert(name, value)),
+            Some(name) => drop(headers.append(name, value)),
+            None => {}
+        }
+    }
+}
+
+fn filter_response_body(
+    filters: Vec<Rc<FilterStream>>,
+    answered: &Answered,
+    response: &mut Response<()>,
+    body: ResponseBody,
+) -> ResponseBody {
+    use http_body::Body;
+    let looks = |stream: &Rc<FilterStream>| stream.phases().response_body || stream.phases().response_trailers;
+    if body.is_end_stream() || !filters.iter().any(looks) {
+        return body;
+    }
+    if filters.iter().any(|stream| stream.phases().changes_bodies) {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    ResponseBody::Boxed(Box::pin(FilteredBody::new(body, Side::Response, filters.into(), answered.clone())))
+}
