@@ -105,7 +105,8 @@ async fn datagrams_to_nowhere_and_beyond_the_limit_are_counted() {
         let port = port(&[], SETTINGS);
         client(&port).await.send(b"x").await.unwrap();
         until(|| port.counters.dropped_no_endpoint.get() == 1).await;
-        port.turns.0.borrow_mut().push(endpoint("a").await);
+        let late = endpoint("a").await;
+        port.turns.0.borrow_mut().push(late);
         let mut clients = Vec::new();
         for _ in 0..3 {
             clients.push(client(&port).await);

@@ -144,7 +144,11 @@ pub(super) fn refuse_connections(socket: &socket2::Socket) -> io::Result<()> {
 /// Lets connections begin again.
 #[cfg(target_os = "linux")]
 pub(super) fn admit_connections(socket: &socket2::Socket) -> io::Result<()> {
-    socket.detach_filter()
+    match socket.detach_filter() {
+        // The kernel had refused the filter.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 /// Without filters: what arrives while the queue is emptied is served too.

@@ -78,7 +78,7 @@ async fn retiring_serves_what_is_queued_then_refuses() {
     let listeners = Listeners::new();
     let bound = bind(&listeners);
     let (address, workers) = (bound.address(), [bound.listener().unwrap(), bound.listener().unwrap()]);
-    let clients = queue(address, 200);
+    let clients = queue(address, 100);
     listeners.retire(bound).unwrap();
     let served = AtomicUsize::new(0);
     for worker in workers {
@@ -88,7 +88,7 @@ async fn retiring_serves_what_is_queued_then_refuses() {
         };
         worker.retire(count).await;
     }
-    assert_eq!(served.load(Ordering::Relaxed), 200);
+    assert_eq!(served.load(Ordering::Relaxed), 100);
     for mut client in clients {
         client.read_exact(&mut [0]).unwrap();
     }
@@ -114,10 +114,12 @@ async fn no_connection_is_reset_when_retired_under_load() {
     // Let a queue grow, then retire.
     tokio::time::sleep(Duration::from_millis(20)).await;
     listeners.retire(bound).unwrap();
-    listener.retire(serve).await;
+    let retired = tokio::time::timeout(Duration::from_secs(30), listener.retire(serve)).await;
+    retired.expect("no connection begins any more, however many try");
     let failures = join(clients).await;
     assert!(failures.is_empty(), "{} of {}: {:?}", failures.len(), connected.load(Ordering::Relaxed), failures.first());
-    assert_eq!(served.load(Ordering::Relaxed), connected.load(Ordering::Relaxed));
+    // More may have been served: a client may give up in the very moment in which it is connected.
+    assert!(served.load(Ordering::Relaxed) >= connected.load(Ordering::Relaxed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

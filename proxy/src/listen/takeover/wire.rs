@@ -1,7 +1,9 @@
 //! The messages of a takeover, version 1, over a stream socket:
 //!
-//! 1. new → old: `ASK`, version.  2. old → new: `GIVE`, version, number of sockets (u16, big endian), then that many
-//! zero bytes which carry the sockets (`SCM_RIGHTS`).  3. new → old: one byte per socket, 1 if it is kept, then `DONE`.
+//! 1. new → old: `ASK`, version.
+//! 2. old → new: `GIVE`, version, number of sockets (u16, big endian), then that many zero bytes, which carry the
+//!    sockets (`SCM_RIGHTS`).
+//! 3. new → old: one byte per socket, 1 if it is kept, then `DONE`.
 //! 4. old → new: `DONE`.
 
 use super::{MESSAGE_TIME_MAX, TakeoverError};
