@@ -98,7 +98,10 @@ def _certificate() -> None:
 def _backend() -> None:
     target = places.BACKEND.parent.parent
     manifest = places.BENCH / "backend" / "Cargo.toml"
-    _run(["cargo", "build", "--quiet", "--locked", "--release", "--manifest-path", str(manifest), "--target-dir", str(target)])
+    _run([
+        "cargo", "build", "--quiet", "--locked", "--release", "--manifest-path", str(manifest),
+        "--target-dir", str(target),
+    ])
 
 
 def _wasm_filter() -> None:

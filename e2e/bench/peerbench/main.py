@@ -89,11 +89,12 @@ def _processor() -> str:
 
 def _publish(results: list[RowResult], about: dict, strict: bool) -> int:
     found = verdicts({result.row.key: result for result in results})
-    caption = f"{', '.join(about['versions'].values())}; {about['rounds']} × {about['seconds']} s; {about['processor']}"
+    versions = ", ".join(about["versions"].values())
+    caption = f"{versions}; {about['rounds']} × {about['seconds']} s; {about['processor']}"
     print(report.bars(found))
     print(f"\n{caption}")
     if about["load_average"] > LOAD_AVERAGE_QUIET:
-        print(f"the machine was busy (load {about['load_average']:.1f}): trust ratios of CPU time, not rates and latencies")
+        print(f"the machine was busy (load {about['load_average']:.1f}): trust CPU time, not rates and latencies")
     table, picture = places.TARGET / "results.json", places.TARGET / "results.svg"
     table.write_text(json.dumps(report.as_json(about, results, found), indent=1, ensure_ascii=False) + "\n")
     picture.write_text(plot.svg(results, caption))

@@ -54,7 +54,8 @@ class RowResult:
 
     def as_json(self) -> dict:
         samples = {name: [sample and asdict(sample) for sample in of] for name, of in self.samples.items()}
-        return {"title": self.row.title, "per": self.row.per, "samples": samples, "errors": self.errors, "tls": self.tls}
+        about = {"title": self.row.title, "per": self.row.per}
+        return {**about, "samples": samples, "errors": self.errors, "tls": self.tls}
 
 
 def measure_row(row: Row, peers: list[str], plan: Plan) -> RowResult:

@@ -1,4 +1,4 @@
-"""Starts processes on a core of their own and ends exactly those again."""
+"""Starts processes on cores of their own and ends exactly those again."""
 
 import contextlib
 import os
@@ -23,10 +23,14 @@ class ProcessError(Exception):
 
 @dataclass(frozen=True)
 class Cores:
-    """The two cores: one for the proxy, one for load and backend."""
+    """One core for the proxy, one for load and backend, as taskset takes them; and both."""
 
-    proxy: int
-    load: int
+    proxy: str
+    load: str
+
+    @property
+    def both(self) -> str:
+        return f"{self.proxy},{self.load}"
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,13 @@ def choose_cores() -> Cores:
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         raise ProcessError("the benchmark takes two cores: one for the proxy, one for load and backend")
-    return Cores(allowed[0], allowed[1])
+    return Cores(str(allowed[0]), str(allowed[1]))
 
 
-def start(core: int, command: Command, output: IO[bytes] | int) -> subprocess.Popen:
-    """Starts a process on one core, ahead of what else the machine does where this user may say so."""
+def start(cores: str, command: Command, output: IO[bytes] | int) -> subprocess.Popen:
+    """Starts a process on these cores, ahead of what else the machine does where this user may say so."""
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command.words], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        ["taskset", "-c", cores, *command.words], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         env=environment(command.environment), cwd=command.folder, start_new_session=True,
     )
     with contextlib.suppress(OSError):
@@ -69,9 +73,9 @@ def start(core: int, command: Command, output: IO[bytes] | int) -> subprocess.Po
     return process
 
 
-def output_of(core: int, command: Command, seconds_max: float) -> str | None:
+def output_of(cores: str, command: Command, seconds_max: float) -> str | None:
     """All that a command prints until it ends; None if it does not in time."""
-    process = start(core, command, subprocess.PIPE)
+    process = start(cores, command, subprocess.PIPE)
     try:
         printed, _ = process.communicate(timeout=seconds_max)
         return printed.decode(errors="replace")
@@ -87,12 +91,12 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(name: str, core: int, command: Command) -> Iterator[subprocess.Popen]:
+def running(name: str, cores: str, command: Command) -> Iterator[subprocess.Popen]:
     """Runs a process for as long as the block; its output goes to a log of its name."""
     places.LOGS.mkdir(parents=True, exist_ok=True)
     path = places.LOGS / f"{name}.log"
     with path.open("wb") as log:
-        process = start(core, command, log)
+        process = start(cores, command, log)
         try:
             yield process
         finally:

@@ -5,8 +5,13 @@ from typing import Iterable
 from .figures import Verdict, added, failures, middle, ratio
 from .measure import RowResult
 
-_HEAD = ["", "req/s", "CPU µs", "user", "system", "p50 ms", "p99 ms", "peak MiB", "busy", "failed", "÷ nginx", "÷ envoy"]
-_FIGURES = [("rate", 0), ("cpu_us", 2), ("user_us", 2), ("system_us", 2), ("p50_ms", 3), ("p99_ms", 3), ("peak_mib", 1), ("busy", 2)]
+_FIGURES = [
+    ("rate", 0), ("cpu_us", 2), ("user_us", 2), ("system_us", 2), ("p50_ms", 3), ("p99_ms", 3), ("peak_mib", 1),
+    ("busy", 2),
+]
+_HEAD = [
+    "", "req/s", "CPU µs", "user", "system", "p50 ms", "p99 ms", "peak MiB", "busy", "failed", "÷ nginx", "÷ envoy",
+]
 
 
 def row(result: RowResult) -> str:
@@ -41,7 +46,7 @@ def _within_peers(result: RowResult) -> list[str]:
 def _cells(result: RowResult, name: str) -> list[str]:
     samples = result.samples[name]
     figures = [_number(middle(samples, figure), digits) for figure, digits in _FIGURES]
-    ratios = [_number(ratio(result, name, base), 2) for base in (_base(result, "nginx"), _base(result, "envoy"))]
+    ratios = [_number(ratio(result, name, _base(result, peer)), 2) for peer in ("nginx", "envoy")]
     return [name, *figures, str(failures(samples)), *ratios]
 
 

@@ -1,4 +1,4 @@
-"""The scale probe: thousands of routes and endpoints in one directory; memory, and the time until a saved file serves."""
+"""The scale probe: thousands of routes and endpoints in one directory; memory, and when a saved file is served."""
 
 import argparse
 import http.client
@@ -45,7 +45,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was measured on one directory; times in milliseconds from just before a save, one a change."""
+    """What was measured on one directory: times in milliseconds from just before a save, one a change; memory at
+    rest, before or after all changes, whichever is more."""
 
     start_ms: float
     resident_mib: float
@@ -122,7 +123,7 @@ def probe(size: Size, changes: int, cores: Cores) -> Outcome:
     with _backend(first, 0, cores), _backend(other, 1, cores):
         start = time.monotonic()
         portolan = command(folder / "manifests", folder / "state", admin)
-        with running("scale", cores.proxy, portolan) as process:
+        with running("scale", cores.both, portolan) as process:
             await_port("scale", process, http_port)
             checks.await_answer(http_port, Load(Tool.WRK, 1, host=HOST))
             start_ms = (time.monotonic() - start) * 1e3
@@ -130,12 +131,14 @@ def probe(size: Size, changes: int, cores: Cores) -> Outcome:
             resident = procfs.memory_kib(process.pid, "VmRSS") / 1024
             route_ms = [_change(changed.change_route, http_port) for _ in range(2 * changes)]
             endpoint_ms = [_change(changed.change_endpoint, http_port) for _ in range(2 * changes)]
+            resident = max(resident, procfs.memory_kib(process.pid, "VmRSS") / 1024)
             peak = procfs.memory_kib(process.pid, "VmHWM") / 1024
     return Outcome(start_ms, resident, peak, route_ms, endpoint_ms)
 
 
 def _backend(port: int, which: int, cores: Cores):
-    return running(f"scale-backend-{which}", cores.load, Command([str(places.BACKEND), f"127.0.0.1:{port}", BODIES[which]]))
+    command_line = [str(places.BACKEND), f"127.0.0.1:{port}", BODIES[which]]
+    return running(f"scale-backend-{which}", cores.load, Command(command_line))
 
 
 def _change(save: Callable[[], str], port: int) -> float:

@@ -83,8 +83,8 @@ class Output(unittest.TestCase):
 
     def test_the_plot_is_well_formed_and_draws_what_was_measured(self):
         root = xml.fromstring(plot.svg([self.made, self.made], "a < b"))
-        bars = [rect for rect in root.iter("{http://www.w3.org/2000/svg}rect") if rect.get("fill", "").startswith("#0b")]
-        self.assertEqual(len(bars), 4)
+        rectangles = root.iter("{http://www.w3.org/2000/svg}rect")
+        self.assertEqual(sum(one.get("fill") == plot.COLOURS["portolan"] for one in rectangles), 4)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ def _manager(job: Job) -> dict:
 
 
 def _tls() -> dict:
-    certificate = {"certificate_chain": {"filename": str(places.CERTIFICATE)}, "private_key": {"filename": str(places.KEY)}}
+    chain, key = {"filename": str(places.CERTIFICATE)}, {"filename": str(places.KEY)}
+    certificate = {"certificate_chain": chain, "private_key": key}
     context = _typed(
         "transport_sockets.tls.v3.DownstreamTlsContext",
         disable_stateless_session_resumption=True,
@@ -96,7 +97,7 @@ def _prepare(job: Job) -> Command:
     chain = {"filters": [_manager(job)]}
     listeners = [
         {"name": "http", "address": _address(job.ports.http), "filter_chains": [chain]},
-        {"name": "https", "address": _address(job.ports.https), "filter_chains": [{**chain, "transport_socket": _tls()}]},
+        {"name": "https", "address": _address(job.ports.https), "filter_chains": [chain | {"transport_socket": _tls()}]},
     ]
     configuration = {
         "admin": {"address": _address(job.ports.admin)},

@@ -19,7 +19,11 @@ http {{
   access_log off;
   keepalive_requests 1000000000;
   keepalive_timeout 75s;
-  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
   tcp_nodelay on;
   proxy_http_version 1.1;
   proxy_max_temp_file_size 0;
