@@ -54,7 +54,12 @@ impl Refusal {
 impl Conditions {
     /// No conditions yet, for the object of this metadata.
     pub(crate) fn of(meta: &ObjectMeta) -> Self {
-        Self { generation: meta.generation, list: Vec::new() }
+        Self::at(meta.generation)
+    }
+
+    /// No conditions yet, for an object of this generation.
+    pub(crate) fn at(generation: Option<i64>) -> Self {
+        Self { generation, list: Vec::new() }
     }
 
     /// Adds a condition with a status of `True` or `False`.

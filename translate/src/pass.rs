@@ -110,7 +110,8 @@ impl<'a> Pass<'a> {
         let (policy_statuses, policy_notes) =
             policy_statuses(&policies, objects, &outcomes, &gateways, &edges.controller_name);
         let notes = notes(&gateways, &outcomes, &at_listener, &ports, policy_notes);
-        let slices = endpoints::slice_services(objects);
+        let slices =
+            endpoints::slice_services(objects, &self.changes, self.previous.map(|previous| &previous.memo.slices));
         let mut statuses = self.gateway_statuses(&gateways, &attached);
         statuses.backend_tls_policies = policy_statuses;
         statuses.wasm_filters = filters.iter().map(|(name, outcome)| (name.clone(), outcome.status.clone())).collect();
@@ -202,27 +203,28 @@ impl<'a> Pass<'a> {
 
     fn route_statuses(&self, statuses: &mut Statuses, outcomes: &[Arc<Outcome>], lost: &Lost, frontends: &Frontends) {
         let lost_ports: HashSet<usize> = frontends.has_lost().collect();
-        for (at, outcome) in outcomes.iter().enumerate() {
-            if outcome.parents.is_empty() {
-                continue;
-            }
-            let status = match lost.has(at) || lost_ports.contains(&at) {
+        let status = |at: usize| {
+            let outcome = &outcomes[at];
+            match lost.has(at) || lost_ports.contains(&at) {
                 false => outcome.status.clone(),
                 true => Arc::new(outcome.status_without(&self.edges.controller_name, |parent_at| {
                     let parent = &outcome.parents[parent_at];
                     lost.under(at, parent).or_else(|| frontends.lost_under(at, parent_at, &parent.target))
                 })),
-            };
-            let map: &mut StatusMap<RouteStatus> = match outcome.kind {
-                RouteKind::HTTPRoute => &mut statuses.http_routes,
-                RouteKind::GRPCRoute => &mut statuses.grpc_routes,
-                RouteKind::TLSRoute => &mut statuses.tls_routes,
-                RouteKind::TCPRoute => &mut statuses.tcp_routes,
-                RouteKind::UDPRoute => &mut statuses.udp_routes,
-                RouteKind::Service => continue,
-            };
-            map.insert(outcome.name.clone(), status);
-        }
+            }
+        };
+        // Outcomes come by name, so that a map is built of them without a search.
+        let of = |kind: RouteKind| -> StatusMap<RouteStatus> {
+            let start = outcomes.partition_point(|outcome| outcome.kind < kind);
+            let own = outcomes.iter().enumerate().skip(start).take_while(|(_, outcome)| outcome.kind == kind);
+            let attached = own.filter(|(_, outcome)| !outcome.parents.is_empty());
+            attached.map(|(at, outcome)| (outcome.name.clone(), status(at))).collect()
+        };
+        statuses.http_routes = of(RouteKind::HTTPRoute);
+        statuses.grpc_routes = of(RouteKind::GRPCRoute);
+        statuses.tls_routes = of(RouteKind::TLSRoute);
+        statuses.tcp_routes = of(RouteKind::TCPRoute);
+        statuses.udp_routes = of(RouteKind::UDPRoute);
     }
 
     fn snapshot(
@@ -235,7 +237,7 @@ impl<'a> Pass<'a> {
     ) -> Snapshot {
         let before = self.previous.map(|previous| &*previous.snapshot);
         let changed =
-            endpoints::changed_services(&self.changes, self.previous.map(|previous| &previous.memo.slices), slices);
+            endpoints::changed_services(&self.changes, self.previous.map(|previous| &*previous.memo.slices), slices);
         let stale = |backend: &Backend| {
             let service = &backend.key.service;
             changed.as_ref().is_none_or(|names| names.contains(service)) || self.changes.services.has(service)
@@ -247,7 +249,7 @@ impl<'a> Pass<'a> {
         Snapshot {
             ports,
             backends: backends.slots().into(),
-            endpoints: endpoints_of(self.objects, backends.slots(), before, stale),
+            endpoints: endpoints_of(self.objects, slices, backends.slots(), before, stale),
             clients,
             wasm_filters: used_filters(filters, outcomes),
         }

@@ -3,13 +3,13 @@
 use crate::{
     changes::{Changes, Retained},
     edges::Edges,
-    objects::Objects,
+    objects::{ObjectName, Objects},
     pass::{Kept, Pass},
     refs::endpoints::{self, SliceServices, Slices},
     snapshot::{Backend, Endpoints, Snapshot},
     statuses::{Note, Severity, Statuses},
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// What `translate` gives: a snapshot, statuses, and what makes the next translation cheap.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Translation {
 pub(crate) struct Memo {
     pub(crate) edges: Edges,
     pub(crate) objects: Retained,
-    pub(crate) slices: SliceServices,
+    pub(crate) slices: Arc<SliceServices>,
     /// What a change of endpoints leaves as it is.
     pub(crate) kept: Arc<Kept>,
 }
@@ -49,10 +49,10 @@ fn endpoints_only(objects: &Objects, previous: &Translation, changes: &Changes) 
         return previous.clone();
     }
     let (memo, snapshot) = (&previous.memo, &previous.snapshot);
-    let slices = endpoints::slice_services(objects);
+    let slices = endpoints::slice_services(objects, changes, Some(&memo.slices));
     let changed = endpoints::changed_services(changes, Some(&memo.slices), &slices);
     let stale = |backend: &Backend| changed.as_ref().is_none_or(|names| names.contains(&backend.key.service));
-    let endpoints = endpoints_of(objects, &snapshot.backends, Some(snapshot), stale);
+    let endpoints = endpoints_of(objects, &slices, &snapshot.backends, Some(snapshot), stale);
     let notes = all_notes(&memo.kept.notes, objects);
     let statuses = match notes == previous.statuses.notes {
         true => previous.statuses.clone(),
@@ -73,25 +73,36 @@ fn endpoints_only(objects: &Objects, previous: &Translation, changes: &Changes) 
 /// The endpoints of all backends; those of backends that are not `stale` are those of `before`.
 pub(crate) fn endpoints_of(
     objects: &Objects,
+    services: &SliceServices,
     backends: &[Option<Arc<Backend>>],
     before: Option<&Snapshot>,
     stale: impl Fn(&Backend) -> bool,
 ) -> Arc<[Arc<Endpoints>]> {
-    let mut slices = None;
     let none = Arc::new(Endpoints::default());
+    let earlier = |at: usize, backend: &Arc<Backend>| {
+        let before = before?;
+        let same = before.backends.get(at)?.as_ref()?;
+        (Arc::ptr_eq(same, backend) || same.key == backend.key).then(|| before.endpoints.get(at)).flatten()
+    };
+    let fresh = |at: usize, backend: &Arc<Backend>| earlier(at, backend).filter(|_| !stale(backend));
+    let looked_for: HashSet<&ObjectName> = backends
+        .iter()
+        .enumerate()
+        .filter_map(|(at, backend)| backend.as_ref().filter(|backend| fresh(at, backend).is_none()))
+        .map(|backend| &backend.key.service)
+        .collect();
+    let slices = match looked_for.is_empty() {
+        true => Slices::default(),
+        false => Slices::new(objects, services, |service| looked_for.contains(service)),
+    };
     let endpoints = backends.iter().enumerate().map(|(at, backend)| {
         let Some(backend) = backend else { return none.clone() };
-        let earlier = before.and_then(|before| {
-            let earlier = before.backends.get(at)?.as_ref()?;
-            (earlier.key == backend.key).then(|| before.endpoints.get(at)).flatten()
-        });
-        if let Some(earlier) = earlier.filter(|_| !stale(backend)) {
-            return earlier.clone();
+        if let Some(fresh) = fresh(at, backend) {
+            return fresh.clone();
         }
-        let slices: &Slices<'_> = slices.get_or_insert_with(|| Slices::new(objects));
         let service = objects.services.get(&backend.key.service).map(|service| &**service);
         let now = slices.endpoints(backend, service);
-        match earlier {
+        match earlier(at, backend) {
             Some(earlier) if **earlier == now => earlier.clone(),
             _ => Arc::new(now),
         }

@@ -1,5 +1,6 @@
 //! Golden tests: each folder of `golden/` holds one behaviour, as objects (`input.yaml`), what is served (`snapshot.txt`)
 //! and what the objects are told (`status.yaml`). `UPDATE_GOLDEN=1` writes the results anew; read the difference.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! The route table against a naive reference, written straight from the specification
 //! (<https://gateway-api.sigs.k8s.io/reference/spec/#httprouterule>): on random routes and requests both choose the same
 //! rule.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What a translation takes over from the one before: never anything that changes the result, and all that a change
 //! leaves as it is.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -209,4 +210,47 @@ fn nothing_that_changed_gives_the_very_same_snapshot() {
     let before = translate(&objects, &edges, None);
     let after = translate(&objects.clone(), &edges.clone(), Some(&before));
     assert!(Arc::ptr_eq(&before.snapshot, &after.snapshot));
+}
+
+#[test]
+fn a_route_of_one_service_leaves_the_ports_of_others() {
+    let service = |name: &str, ip: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: {ip}, ports: [{{port: 80}}]}}\n---\n"
+        )
+    };
+    let route = |path: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r}}\nspec: {{parentRefs: [{{group: \
+             '', kind: Service, name: a}}], rules: [{{matches: [{{path: {{value: {path}}}}}], backendRefs: [{{name: b, port: \
+             80}}]}}]}}\n---\n"
+        )
+    };
+    let input = input::read(&(service("a", "127.0.1.1") + &service("b", "127.0.1.2") + &route("/one")));
+    let (mut objects, edges) = (input.objects, input.edges);
+    let before = translate(&objects, &edges, None);
+    replace(&mut objects, &route("/two"));
+    let after = translate(&objects, &edges, Some(&before));
+    assert!(!Arc::ptr_eq(&before.snapshot.ports[0], &after.snapshot.ports[0]));
+    assert!(Arc::ptr_eq(&before.snapshot.ports[1], &after.snapshot.ports[1]));
+}
+
+#[test]
+fn a_secret_that_changes_leaves_the_listeners_of_others() {
+    let secret = |name: &str, host: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: kubernetes.io/tls\nstringData: {{tls.crt: \
+             'fixture:certificate {host}', tls.key: 'fixture:key {host}'}}\n---\n"
+        )
+    };
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: \
+                   portolan, listeners: [{name: a, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}}, {name: b, \
+                   port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: b}]}}]}\n---\n";
+    let input = input::read(&(secret("a", "a.example.com") + &secret("b", "b.example.com") + gateway));
+    let (mut objects, edges) = (input.objects, input.edges);
+    let before = translate(&objects, &edges, None);
+    objects.secrets.extend(input::read(&secret("b", "c.example.com")).objects.secrets);
+    let after = translate(&objects, &edges, Some(&before));
+    assert!(Arc::ptr_eq(&before.snapshot.ports[0], &after.snapshot.ports[0]), "its sessions live on");
+    assert!(!Arc::ptr_eq(&before.snapshot.ports[1], &after.snapshot.ports[1]));
 }

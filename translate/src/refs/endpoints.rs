@@ -1,7 +1,7 @@
 //! Endpoints of backends out of EndpointSlices. Never touches a route.
 
 use crate::{
-    changes::Changes,
+    changes::{Changed, Changes},
     objects::{ObjectName, Objects},
     snapshot::{Backend, BackendProtocol, Endpoint, Endpoints},
 };
@@ -19,25 +19,30 @@ use std::{
 /// The label that names the Service of a slice.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-/// Slices by their Service.
+/// Slices of the Services whose endpoints are looked for.
 #[derive(Debug, Default)]
 pub(crate) struct Slices<'a> {
-    by_service: HashMap<ObjectName, Vec<&'a EndpointSlice>>,
+    by_service: HashMap<&'a ObjectName, Vec<&'a EndpointSlice>>,
 }
 
-/// Which Service each slice belonged to, to know whose endpoints change when a slice goes.
+/// The Service of each slice: also tells whose endpoints change when a slice goes.
 pub(crate) type SliceServices = HashMap<ObjectName, ObjectName>;
 
 // === impl Slices ===
 
 impl<'a> Slices<'a> {
-    pub(crate) fn new(objects: &'a Objects) -> Self {
+    /// The slices of the Services that are `wanted`.
+    pub(crate) fn new(objects: &'a Objects, services: &'a SliceServices, wanted: impl Fn(&ObjectName) -> bool) -> Self {
         let mut by_service: HashMap<_, Vec<_>> = HashMap::new();
-        for (name, slice) in &objects.endpoint_slices {
-            if let Some(service) = service_of(name, slice) {
+        for (name, service) in services.iter().filter(|(_, service)| wanted(service)) {
+            if let Some(slice) = objects.endpoint_slices.get(name) {
                 by_service.entry(service).or_default().push(&**slice);
             }
         }
+        // The first slice by name wins where two have one address.
+        by_service.values_mut().for_each(|slices: &mut Vec<&EndpointSlice>| {
+            slices.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        });
         Self { by_service }
     }
 
@@ -69,10 +74,29 @@ fn service_of(name: &ObjectName, slice: &EndpointSlice) -> Option<ObjectName> {
     Some(ObjectName::new(name.namespace.clone(), service.as_str()))
 }
 
-/// Which Service each slice belongs to.
-pub(crate) fn slice_services(objects: &Objects) -> SliceServices {
-    let pairs = objects.endpoint_slices.iter();
-    pairs.filter_map(|(name, slice)| Some((name.clone(), service_of(name, slice)?))).collect()
+/// The Service of each slice; only what changed is looked at.
+pub(crate) fn slice_services(
+    objects: &Objects,
+    changes: &Changes,
+    before: Option<&Arc<SliceServices>>,
+) -> Arc<SliceServices> {
+    let (Some(before), Changed::Some(changed)) = (before, &changes.endpoint_slices) else {
+        let pairs = objects.endpoint_slices.iter();
+        let services = pairs.filter_map(|(name, slice)| Some((name.clone(), service_of(name, slice)?)));
+        return Arc::new(services.collect());
+    };
+    let mut services = before.clone();
+    for name in changed {
+        let now = objects.endpoint_slices.get(name).and_then(|slice| service_of(name, slice));
+        if before.get(name) == now.as_ref() {
+            continue;
+        }
+        match now {
+            Some(service) => Arc::make_mut(&mut services).insert(name.clone(), service),
+            None => Arc::make_mut(&mut services).remove(name),
+        };
+    }
+    services
 }
 
 /// Services whose slices changed; `None` if all may have.
@@ -81,7 +105,7 @@ pub(crate) fn changed_services(
     before: Option<&SliceServices>,
     now: &SliceServices,
 ) -> Option<HashSet<ObjectName>> {
-    let (crate::changes::Changed::Some(slices), Some(before)) = (&changes.endpoint_slices, before) else { return None };
+    let (Changed::Some(slices), Some(before)) = (&changes.endpoint_slices, before) else { return None };
     Some(slices.iter().flat_map(|slice| before.get(slice).into_iter().chain(now.get(slice))).cloned().collect())
 }
 

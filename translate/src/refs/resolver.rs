@@ -116,10 +116,13 @@ impl Resolver<'_> {
                 return Err(refusal("RefNotPermitted", to.not_permitted(from)));
             }
         }
-        found.services.push(name.clone());
         let missing = |what: String| refusal("BackendNotFound", what);
-        let service =
-            self.objects.services.get(&name).ok_or_else(|| missing(format!("Service {name} does not exist")))?;
+        // The name of the store is shared by all that refer to the Service.
+        let Some((name, service)) = self.objects.services.get_key_value(&name) else {
+            found.services.push(name.clone());
+            return Err(missing(format!("Service {name} does not exist")));
+        };
+        found.services.push(name.clone());
         if is_external(service) {
             let message = format!("Service {name} is of the type ExternalName, which is not supported as a backend");
             return Err(refusal("UnsupportedValue", message));
@@ -129,11 +132,11 @@ impl Resolver<'_> {
         let port = service_port(service, number, udp).ok_or_else(|| match service_port(service, number, !udp) {
             Some(_) => {
                 let speaks = if udp { "TCP" } else { "UDP" };
-                refusal("UnsupportedProtocol", format!("{} is a {speaks} port", shown(&name, number)))
+                refusal("UnsupportedProtocol", format!("{} is a {speaks} port", shown(name, number)))
             }
             None => missing(format!("Service {name} has no port {number}")),
         })?;
-        self.key(context, purpose, name, port, number).map(|key| self.backends.intern(key))
+        self.key(context, purpose, name.clone(), port, number).map(|key| self.backends.intern(key))
     }
 
     fn key(

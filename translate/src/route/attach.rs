@@ -14,7 +14,7 @@ use crate::{
     statuses::{Note, Severity},
 };
 use portolan_crds::{
-    GATEWAY_GROUP, ObjectMeta,
+    GATEWAY_GROUP,
     common::{GatewayDefaultScope, ParentReference, RouteParentStatus, RouteStatus},
 };
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
     /// Its status, if it loses against no other route.
     pub(crate) status: Arc<RouteStatus>,
     pub(crate) notes: Vec<Note>,
-    meta: ObjectMeta,
+    generation: Option<i64>,
     contexts: Vec<(Context, Arc<Compiled>)>,
     services: Vec<ObjectName>,
 }
@@ -151,7 +151,7 @@ impl Attacher<'_> {
             attaching.notes.push(attaching.about(Severity::Info, message));
         }
         let meta = attaching.route.meta();
-        let status = status(meta, &self.edges.controller_name, &parents, |_| None);
+        let status = status(meta.generation, &self.edges.controller_name, &parents, |_| None);
         Outcome {
             kind: T::KIND,
             name: attaching.name.clone(),
@@ -160,7 +160,7 @@ impl Attacher<'_> {
             parents,
             status: Arc::new(status),
             notes: std::mem::take(&mut attaching.notes),
-            meta: ObjectMeta { generation: meta.generation, ..Default::default() },
+            generation: meta.generation,
             contexts: std::mem::take(&mut attaching.used),
             services: std::mem::take(&mut attaching.services),
         }
@@ -389,7 +389,7 @@ impl Outcome {
 
     /// The status of a route that lost: `lost` tells for each parent, by position, why nothing is left there.
     pub(crate) fn status_without(&self, controller: &Arc<str>, lost: impl Fn(usize) -> Option<Refusal>) -> RouteStatus {
-        status(&self.meta, controller, &self.parents, lost)
+        status(self.generation, controller, &self.parents, lost)
     }
 }
 
@@ -404,13 +404,13 @@ impl ParentOutcome {
 }
 
 fn status(
-    meta: &ObjectMeta,
+    generation: Option<i64>,
     controller: &Arc<str>,
     parents: &[ParentOutcome],
     lost: impl Fn(usize) -> Option<Refusal>,
 ) -> RouteStatus {
     let one = |(at, parent): (usize, &ParentOutcome)| {
-        let mut conditions = Conditions::of(meta);
+        let mut conditions = Conditions::at(generation);
         let lost = lost(at);
         let refused = parent.refused.as_ref().or(lost.as_ref());
         conditions.verdict("Accepted", "Accepted", refused).verdict(

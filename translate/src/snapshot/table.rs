@@ -37,6 +37,9 @@ pub(crate) struct HostRoutes {
     regexes: Option<(RegexSet, Ranks)>,
 }
 
+/// Fewest patterns of one host name for which a set is worth its memory.
+const REGEX_SET_MIN: usize = 8;
+
 /// Positions in `candidates`, ascending.
 type Ranks = Vec<u32>;
 
@@ -114,10 +117,7 @@ impl HostRoutes {
                 }
             }
         }
-        // Each pattern was compiled alone before, within the size limit that translation sets; a set of them that is
-        // too large for the default limit falls back to trying them one by one.
-        routes.regexes = (!patterns.is_empty())
-            .then(|| (RegexSet::new(&patterns).unwrap_or_else(|_| RegexSet::empty()), pattern_ranks));
+        routes.regexes = (!patterns.is_empty()).then(|| (regex_set(&patterns), pattern_ranks));
         routes.candidates = candidates.into();
         routes
     }
@@ -157,8 +157,11 @@ impl HostRoutes {
             return;
         }
         if set.is_empty() {
+            let better = ranks.iter().take_while(|rank| **rank < *best);
             let holds = |rank: &&u32| self.candidates[**rank as usize].matcher.check(request).is_ok();
-            *best = ranks.iter().find(holds).map_or(*best, |rank| (*rank).min(*best));
+            if let Some(rank) = better.into_iter().find(holds) {
+                *best = *rank;
+            }
             return;
         }
         for at in &set.matches(request.path) {
@@ -168,6 +171,14 @@ impl HostRoutes {
             self.improve(best, &ranks[at..=at], request);
         }
     }
+}
+
+/// All patterns in one, or an empty set where they are tried one by one: a few are as quick alone and take half the
+/// memory. (Each was compiled alone before, within the size limit that translation sets; all together may be too large
+/// for the limit of a set.)
+fn regex_set(patterns: &[String]) -> RegexSet {
+    let set = if patterns.len() < REGEX_SET_MIN { None } else { RegexSet::new(patterns).ok() };
+    set.unwrap_or_else(RegexSet::empty)
 }
 
 /// Number of elements of a prefix without its last slash.
