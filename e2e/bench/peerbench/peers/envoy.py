@@ -94,10 +94,11 @@ def _cluster(backend: int) -> dict:
 
 
 def _prepare(job: Job) -> Command:
-    chain = {"filters": [_manager(job)]}
+    plain = {"filters": [_manager(job)]}
+    tls = {**plain, "transport_socket": _tls()}
     listeners = [
-        {"name": "http", "address": _address(job.ports.http), "filter_chains": [chain]},
-        {"name": "https", "address": _address(job.ports.https), "filter_chains": [chain | {"transport_socket": _tls()}]},
+        {"name": "http", "address": _address(job.ports.http), "filter_chains": [plain]},
+        {"name": "https", "address": _address(job.ports.https), "filter_chains": [tls]},
     ]
     configuration = {
         "admin": {"address": _address(job.ports.admin)},
