@@ -1,6 +1,7 @@
 //! `portolan dev`: serves a directory of manifests on this machine and follows its changes.
 
 mod banner;
+mod handover;
 mod session;
 
 pub use banner::problems;
@@ -8,11 +9,9 @@ pub use banner::problems;
 use crate::{modules::Modules, stage::Stage, state};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use handover::Handover;
 use ipnet::IpNet;
-use portolan_dev::{
-    addresses::{Allocator, Layout},
-    ca::Ca,
-};
+use portolan_dev::{addresses::Layout, ca::Ca};
 use portolan_proxy::Limits;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -92,13 +91,27 @@ pub fn run(args: DevArgs) -> Result<ExitCode> {
     let directory = args.directory.clone().context("name a directory of manifests")?;
     let state_dir = args.state_dir.clone().unwrap_or_else(|| state::directory_of(&home, &directory));
     init_logging();
-    let layout = if args.single_address { Layout::SingleAddress } else { Layout::detect() };
-    let allocator = Arc::new(Allocator::open(&state_dir, layout)?);
-    let ca = Ca::open(&home)?;
-    let modules = Modules::new(Some(state_dir.join("modules")));
-    let stage = Stage::new(allocator.clone(), ca, modules);
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(session::run(args, directory, state_dir, allocator, stage))
+    let ca = Ca::open(&home)?;
+    runtime.block_on(async {
+        let layout = if args.single_address { Layout::SingleAddress } else { Layout::detect() };
+        let (handover, allocator) = Handover::begin(args.take_over, &state_dir, layout).await?;
+        let allocator = Arc::new(allocator);
+        let modules = Modules::new(Some(state_dir.join("modules")));
+        let stage = Stage::new(allocator.clone(), ca, modules);
+        session::run(args, session::Places { directory, state_dir }, handover, allocator, stage).await
+    })
+}
+
+/// Listeners and connections take descriptors: as many as this process may have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the number of open files stays limited");
+    }
 }
 
 /// Limits with what the command line says of them.

@@ -1,6 +1,6 @@
 //! The life of one `dev`: objects and endpoints come in, snapshots go to the engine, the user is told.
 
-use super::{AccessLogTo, DevArgs, banner};
+use super::{AccessLogTo, DevArgs, banner, handover::Handover};
 use crate::{
     admin::{Admin, Told},
     stage::{Set, Stage},
@@ -14,10 +14,7 @@ use portolan_dev::{
     cluster::{Cluster, ClusterOptions, Commands},
     workloads::{self, Workloads},
 };
-use portolan_proxy::{
-    Engine, Options, Shared,
-    listen::{BindError, Listeners},
-};
+use portolan_proxy::{Engine, Options, Shared, listen::BindError};
 use portolan_source::{
     Directory, Loaded, ObjectName,
     watch::{self, Watch},
@@ -44,6 +41,23 @@ const PROCESS_METRICS: WorkerId = WorkerId(u16::MAX);
 /// Time that telemetry is given to be sent at the end.
 const TELEMETRY_FLUSH: Duration = Duration::from_secs(2);
 
+/// Where a session has its files.
+pub struct Places {
+    /// The manifests.
+    pub directory: PathBuf,
+    /// What is remembered.
+    pub state_dir: PathBuf,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// By a signal.
+    Asked,
+    /// Another process serves on.
+    TakenOver,
+}
+
 /// Everything that a session drives.
 struct Session {
     stage: Stage,
@@ -57,11 +71,12 @@ struct Session {
 /// Runs until a signal.
 pub async fn run(
     args: DevArgs,
-    directory: PathBuf,
-    state_dir: PathBuf,
+    places: Places,
+    mut handover: Handover,
     allocator: Arc<Allocator>,
     stage: Stage,
 ) -> Result<ExitCode> {
+    let Places { directory, state_dir } = places;
     let metrics = Registry::default();
     let otlp = start_otlp(&args, &metrics)?;
     let access_log = start_access_log(&args, &metrics)?;
@@ -75,7 +90,7 @@ pub async fn run(
     let shared = Arc::new(Shared::new(options, metrics.clone(), writer, spans));
     let workers = args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     let engine =
-        Engine::start(shared.clone(), Arc::new(Listeners::new()), workers).context("cannot start the workers")?;
+        Engine::start(shared.clone(), handover.listeners.clone(), workers).context("cannot start the workers")?;
     let admin = Admin::new(shared, metrics.clone());
     let admin_address = admin.clone().listen(args.admin).await?;
     let running = Running { pid: std::process::id(), admin: admin_address, directory: directory.canonicalize()? };
@@ -85,9 +100,11 @@ pub async fn run(
     let mut session = Session { stage, engine, admin, cluster, previous: None, told };
     let watched = tokio::task::spawn_blocking(move || Directory::new(directory));
     let watch = watch::start(watched.await?, watch::Options::default());
-    let clean = session.follow(watch).await?;
-    Running::remove(&state_dir);
-    let clean = clean && session.end().await;
+    let end = session.follow(watch, &mut handover).await?;
+    if end == End::Asked {
+        Running::remove(&state_dir);
+    }
+    let clean = session.end().await;
     if let Some(log) = access_log {
         log.finish();
     }
@@ -121,10 +138,11 @@ fn cluster_options(args: &DevArgs, allocator: Arc<Allocator>) -> ClusterOptions 
 
 impl Session {
     /// Follows the directory and the pods until a signal.
-    async fn follow(&mut self, mut watch: Watch) -> Result<bool> {
+    async fn follow(&mut self, mut watch: Watch, handover: &mut Handover) -> Result<End> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut slices = self.cluster.slices();
         let mut pods = BTreeMap::new();
+        let mut taken_over = None;
         loop {
             let loaded = watch.loaded.borrow_and_update().clone();
             if self.told.is_new(&loaded) {
@@ -132,9 +150,12 @@ impl Session {
             }
             let current = slices.borrow_and_update().clone();
             self.serve(&loaded, &current, &pods).await?;
+            handover.serving().await;
+            let mut taken_over = taken_over.get_or_insert_with(|| Box::pin(handover.taken_over_by_next()));
             tokio::select! {
-                _ = terminate.recv() => return Ok(true),
-                _ = interrupt.recv() => return Ok(true),
+                _ = terminate.recv() => return Ok(End::Asked),
+                _ = interrupt.recv() => return Ok(End::Asked),
+                () = &mut taken_over => return Ok(End::TakenOver),
                 changed = watch.loaded.changed() => changed.context("the watch has ended")?,
                 _ = slices.changed() => {}
             }

@@ -178,7 +178,29 @@ impl Allocator {
         Self::open_with(state_dir, layout, Box::new(Kernel))
     }
 
+    /// Opens a state directory that another process still has open, and whose sockets are handed to this one: what they
+    /// are bound to counts as free.
+    pub fn open_beside(
+        state_dir: &Path,
+        layout: Layout,
+        inherited: impl IntoIterator<Item = (SocketAddr, Transport)>,
+    ) -> Result<Self, AddressError> {
+        let probe = Box::new(ports::Inheriting(inherited.into_iter().collect()));
+        match Self::claim_directory(state_dir) {
+            Err(AddressError::InUse { .. }) => {}
+            other => return Self::open_locked(state_dir, layout, probe, other?),
+        }
+        // The other process gives the lock up when it ends; until then neither writes what the other does not know.
+        let lock = lock_file(&state_dir.join("addresses.lock"))?;
+        Self::open_locked(state_dir, layout, probe, lock)
+    }
+
     fn open_with(state_dir: &Path, layout: Layout, probe: Box<dyn Probe>) -> Result<Self, AddressError> {
+        let lock = Self::claim_directory(state_dir)?;
+        Self::open_locked(state_dir, layout, probe, lock)
+    }
+
+    fn claim_directory(state_dir: &Path) -> Result<File, AddressError> {
         private_directory(state_dir)?;
         let lock = lock_file(&state_dir.join("addresses.lock"))?;
         match lock.try_lock() {
@@ -187,7 +209,11 @@ impl Allocator {
             // A file system without locks (some network mounts): work on, as its owner chose it.
             Err(TryLockError::Error(error)) => tracing::warn!(%error, "the state directory cannot be locked"),
         }
-        let path = state_dir.join(STATE_FILE);
+        Ok(lock)
+    }
+
+    fn open_locked(state_dir: &Path, layout: Layout, probe: Box<dyn Probe>, lock: File) -> Result<Self, AddressError> {
+        let path = state_dir.join("addresses.json");
         let state = State::load(&path, state_dir, layout)?;
         let inner = Mutex::new(Inner { state, held: HashMap::new() });
         Ok(Self { layout, path, inner, probe, _lock: lock })

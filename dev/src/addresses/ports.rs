@@ -4,6 +4,7 @@ use super::{AddressError, BoundPort};
 use crate::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
 };
@@ -44,6 +45,15 @@ impl Probe for Kernel {
             Transport::Tcp => socket.listen(1),
             Transport::Udp => Ok(()),
         }
+    }
+}
+
+/// The real one, where sockets come from a process before: what they are bound to can be bound.
+pub(super) struct Inheriting(pub(super) BTreeSet<(SocketAddr, Transport)>);
+
+impl Probe for Inheriting {
+    fn bind(&self, address: SocketAddr, transport: Transport) -> io::Result<()> {
+        if self.0.contains(&(address, transport)) { Ok(()) } else { Kernel.bind(address, transport) }
     }
 }
 
