@@ -41,7 +41,7 @@ pub(crate) struct Kept {
     certificates: Certificates,
     policies: Policies,
     filters: WasmFilters,
-    gateways: Gateways,
+    gateways: Arc<Gateways>,
     /// By kind, then by name.
     outcomes: Vec<Arc<Outcome>>,
     backends: Backends,
@@ -94,8 +94,15 @@ impl<'a> Pass<'a> {
         if let Some(last) = last {
             filters.changed(&last.filters).for_each(|name| self.changes.wasm_filters.add(name.clone()));
         }
-        let gateways = gateway::collect(objects, edges, &grants, &mut certificates, last.map(|last| &last.gateways));
-        let outcomes = self.outcomes(resolver, &filters, &gateways);
+        let same_listeners = self.same_listeners();
+        let gateways = match last.filter(|_| same_listeners) {
+            Some(last) => last.gateways.clone(),
+            None => {
+                let last = last.map(|last| &*last.gateways);
+                Arc::new(gateway::collect(objects, edges, &grants, &mut certificates, last))
+            }
+        };
+        let outcomes = self.outcomes(resolver, &filters, &gateways, same_listeners);
         let by_age = by_age(&outcomes);
         let at_listener = at_listener(&outcomes, &by_age, gateways.listeners.len());
         let lost = exclusive(&outcomes, &at_listener);
@@ -138,18 +145,29 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The outcomes of all routes: by kind, then by name.
-    fn outcomes(&self, resolver: Resolver<'_>, filters: &WasmFilters, gateways: &Gateways) -> Vec<Arc<Outcome>> {
+    /// Whether nothing changed on which listeners, and which routes they take, depend.
+    fn same_listeners(&self) -> bool {
         let same_edges = self.last_edges().is_some_and(|last| {
             let key = |edges: &Edges| (edges.controller_name.clone(), edges.implicit_class.clone(), edges.frontends);
             key(last) == key(self.edges) && last.gateways == self.edges.gateways && last.binds == self.edges.binds
         });
+        same_edges && !self.changes.gateway_inputs()
+    }
+
+    /// The outcomes of all routes: by kind, then by name.
+    fn outcomes(
+        &self,
+        resolver: Resolver<'_>,
+        filters: &WasmFilters,
+        gateways: &Gateways,
+        same_listeners: bool,
+    ) -> Vec<Arc<Outcome>> {
         let mut attacher = Attacher {
             objects: self.objects,
             edges: self.edges,
             gateways,
             changes: &self.changes,
-            same_listeners: same_edges && !self.changes.gateway_inputs(),
+            same_listeners,
             compiler: Compiler { resolver, filters },
         };
         let last = self.last.map_or(&[][..], |last| &last.outcomes);

@@ -1,7 +1,7 @@
 //! Objects and edges out of one YAML text. Objects go through the schemas of the API as they would on `kubectl apply`,
 //! but keep their creation times. A document of the kind `Edges` says what the edges know.
 
-use super::certificates::fixture;
+use super::certificates;
 use portolan_translate::{
     Edges, ObjectName, Objects,
     edges::{ClientPort, GatewayAddresses},
@@ -35,7 +35,7 @@ pub fn read(text: &str) -> Input {
     let mut said = Value::Null;
     for document in documents {
         let mut value = document.value;
-        expand(&mut value);
+        certificates::expand(&mut value);
         match value["kind"].as_str() {
             None => continue,
             Some("Edges") => said = value,
@@ -52,19 +52,6 @@ pub fn read(text: &str) -> Input {
     }
     override_edges(&mut edges, &said);
     Input { objects, edges }
-}
-
-fn expand(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Some(content) = fixture(text) {
-                *text = content;
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(expand),
-        Value::Object(map) => map.values_mut().for_each(expand),
-        _ => {}
-    }
 }
 
 fn override_edges(edges: &mut Edges, said: &Value) {
