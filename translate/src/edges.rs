@@ -32,6 +32,22 @@ pub struct Edges {
     pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
 }
 
+impl Edges {
+    /// Whether all is the same but the namespaces of clients, which nothing but the snapshot's own map depends on.
+    pub(crate) fn same_but_clients(&self, other: &Self) -> bool {
+        // Named one by one, so that a new field is not forgotten.
+        let Self { controller_name, implicit_class, gateways, binds, client_port, frontends, clients: _, modules } =
+            self;
+        *controller_name == other.controller_name
+            && *implicit_class == other.implicit_class
+            && *gateways == other.gateways
+            && *binds == other.binds
+            && *client_port == other.client_port
+            && *frontends == other.frontends
+            && *modules == other.modules
+    }
+}
+
 /// Addresses of a Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayAddresses {

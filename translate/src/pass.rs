@@ -24,7 +24,7 @@ use crate::{
     },
     snapshot::{Backend, BackendIndex, RouteKind, Snapshot, WasmFilter},
     statuses::{Note, Severity, StatusMap, Statuses},
-    translation::{Memo, Translation, all_notes, endpoints_of},
+    translation::{Memo, Translation, all_notes, clients_of, endpoints_of},
     wasm_filters::WasmFilters,
 };
 use portolan_crds::common::RouteStatus;
@@ -260,15 +260,11 @@ impl<'a> Pass<'a> {
             let service = &backend.key.service;
             changed.as_ref().is_none_or(|names| names.contains(service)) || self.changes.services.has(service)
         };
-        let clients = match before {
-            Some(before) if *before.clients == self.edges.clients => before.clients.clone(),
-            _ => Arc::new(self.edges.clients.clone()),
-        };
         Snapshot {
             ports,
             backends: backends.slots().into(),
             endpoints: endpoints_of(self.objects, slices, backends.slots(), before, stale),
-            clients,
+            clients: clients_of(self.edges, before),
             wasm_filters: used_filters(filters, outcomes),
         }
     }

@@ -9,7 +9,11 @@ use crate::{
     snapshot::{Backend, Endpoints, Snapshot},
     statuses::{Note, Severity, Statuses},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// What `translate` gives: a snapshot, statuses, and what makes the next translation cheap.
 #[derive(Clone, Debug)]
@@ -36,19 +40,20 @@ pub(crate) struct Memo {
 pub fn translate(objects: &Objects, edges: &Edges, previous: Option<&Translation>) -> Translation {
     let changes = Changes::since(previous.map(|previous| &previous.memo.objects), objects);
     match previous {
-        Some(previous) if changes.only_endpoints() && previous.memo.edges == *edges => {
-            endpoints_only(objects, previous, &changes)
+        Some(previous) if changes.only_endpoints() && previous.memo.edges.same_but_clients(edges) => {
+            endpoints_only(objects, edges, previous, &changes)
         }
         _ => Pass::new(objects, edges, previous, changes).run(),
     }
 }
 
-/// A translation after nothing but EndpointSlices changed: everything else is what it was.
-fn endpoints_only(objects: &Objects, previous: &Translation, changes: &Changes) -> Translation {
-    if !changes.endpoint_slices.any() {
+/// A translation after nothing but EndpointSlices and clients changed: everything else is what it was.
+fn endpoints_only(objects: &Objects, edges: &Edges, previous: &Translation, changes: &Changes) -> Translation {
+    let (memo, snapshot) = (&previous.memo, &previous.snapshot);
+    let clients = clients_of(edges, Some(snapshot));
+    if !changes.endpoint_slices.any() && Arc::ptr_eq(&clients, &snapshot.clients) {
         return previous.clone();
     }
-    let (memo, snapshot) = (&previous.memo, &previous.snapshot);
     let slices = endpoints::slice_services(objects, changes, Some(&memo.slices));
     let changed = endpoints::changed_services(changes, Some(&memo.slices), &slices);
     let stale = |backend: &Backend| changed.as_ref().is_none_or(|names| names.contains(&backend.key.service));
@@ -59,10 +64,10 @@ fn endpoints_only(objects: &Objects, previous: &Translation, changes: &Changes) 
         false => Arc::new(Statuses { notes, ..Statuses::clone(&previous.statuses) }),
     };
     Translation {
-        snapshot: Arc::new(Snapshot { endpoints, ..Snapshot::clone(snapshot) }),
+        snapshot: Arc::new(Snapshot { endpoints, clients, ..Snapshot::clone(snapshot) }),
         statuses,
         memo: Arc::new(Memo {
-            edges: memo.edges.clone(),
+            edges: edges.clone(),
             objects: changes.retain(Some(&memo.objects), objects),
             slices,
             kept: memo.kept.clone(),
@@ -108,6 +113,14 @@ pub(crate) fn endpoints_of(
         }
     });
     endpoints.collect()
+}
+
+/// The namespaces of clients; the very map of `before` if they are the same.
+pub(crate) fn clients_of(edges: &Edges, before: Option<&Snapshot>) -> Arc<BTreeMap<IpAddr, Arc<str>>> {
+    match before {
+        Some(before) if *before.clients == edges.clients => before.clients.clone(),
+        _ => Arc::new(edges.clients.clone()),
+    }
 }
 
 /// Notes with those about endpoints, sorted.

@@ -205,6 +205,18 @@ fn backends_keep_their_slots_when_others_go() {
 }
 
 #[test]
+fn a_client_that_comes_touches_no_port() {
+    let (objects, mut edges) = world(4);
+    let before = translate(&objects, &edges, None);
+    edges.clients.insert("10.9.9.9".parse().unwrap(), "shop".into());
+    let after = translate(&objects, &edges, Some(&before));
+    assert_eq!(after.snapshot.namespace_of("10.9.9.9".parse().unwrap()), "shop");
+    assert!(before.snapshot.ports.iter().zip(&after.snapshot.ports).all(|(a, b)| Arc::ptr_eq(a, b)));
+    let again = translate(&objects, &edges, Some(&after));
+    assert!(Arc::ptr_eq(&after.snapshot, &again.snapshot));
+}
+
+#[test]
 fn nothing_that_changed_gives_the_very_same_snapshot() {
     let (objects, edges) = world(4);
     let before = translate(&objects, &edges, None);
