@@ -1,0 +1,127 @@
+//! Changes under load: configuration, listeners and endpoints come and go, and no request is lost.
+
+use crate::support::{Dev, manifests::*};
+use portolan_client::{Client, Load, Tally, run_load};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// A load that runs beside the test.
+struct Running {
+    progress: Arc<portolan_client::Progress>,
+    tally: JoinHandle<Tally>,
+}
+
+impl Running {
+    fn start(client: Client, load: Load) -> Self {
+        let progress = load.progress.clone();
+        Self { progress, tally: tokio::spawn(async move { run_load(&client, &load).await }) }
+    }
+
+    async fn end(self) -> Tally {
+        self.tally.await.unwrap()
+    }
+}
+
+fn versioned(version: u32, backend: &str) -> String {
+    let rule = format!(
+        "filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-config, value: v{version}}}]}}}}]
+backendRefs: [{{name: {backend}, port: 8080}}]"
+    );
+    one_rule("route", &rule)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloading_under_load_loses_no_request_and_both_configurations_answer() {
+    let gateway = web();
+    let documents = |version: u32| [gateway.clone(), echo("one"), versioned(version, "one")];
+    let dev = Dev::start(documents(0)).await;
+    let (client, load) = dev.ask("http://a.test:8080/?echo-body-size=10").load(20_000, 16).await;
+    let running = Running::start(client, load.by_header("x-config".parse().unwrap()));
+    for version in 1..=4 {
+        running.progress.reached(u64::from(version) * 4_000).await;
+        dev.save(documents(version)).await;
+    }
+    let tally = running.end().await;
+    assert_eq!((tally.requests, tally.failed(), tally.status(200)), (20_000, 0, 20_000), "{tally:?}");
+    for version in 0..=4 {
+        assert!(tally.header(&format!("v{version}")) > 0, "v{version} never answered: {:?}", tally.headers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloading_under_http2_load_loses_no_request() {
+    let gateway = web();
+    let documents = |version: u32| [gateway.clone(), echo("one"), versioned(version, "one")];
+    let dev = Dev::start(documents(0)).await;
+    let (client, load) = dev.ask("http://a.test:8080/?echo-body-size=10").http2().load(4_000, 8).await;
+    let running = Running::start(client, load);
+    for version in 1..=3 {
+        running.progress.reached(u64::from(version) * 1_000).await;
+        dev.save(documents(version)).await;
+    }
+    let tally = running.end().await;
+    assert_eq!((tally.failed(), tally.status(200)), (0, 4_000), "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_that_come_and_go_disturb_no_other() {
+    let address = unused_address();
+    let extra = format!("{HTTP}\n- {{name: extra, port: 8090, protocol: HTTP}}");
+    let documents =
+        |with: bool| [gateway_at(address, "web", if with { &extra } else { HTTP }), echo("one"), versioned(0, "one")];
+    let dev = Dev::start(documents(true)).await;
+    let (client, load) = dev.ask("http://a.test:8080/?echo-body-size=10").load(6_000, 8).await;
+    let running = Running::start(client, load);
+    for (step, with) in [false, true, false, true].into_iter().enumerate() {
+        running.progress.reached((step as u64 + 1) * 1_000).await;
+        dev.save(documents(with)).await;
+        let extra = dev.ask("http://a.test:8090/").try_send().await;
+        assert_eq!(extra.is_ok(), with, "{extra:?}");
+    }
+    let tally = running.end().await;
+    assert_eq!((tally.failed(), tally.status(200)), (0, 6_000), "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_is_removed_under_load_answers_what_it_accepted() {
+    let address = unused_address();
+    let gateway = |port: u16| gateway_at(address, "web", &format!("- {{name: http, port: {port}, protocol: HTTP}}"));
+    let dev = Dev::start([gateway(8080), echo("one"), versioned(0, "one")]).await;
+    let (client, load) = dev.ask("http://a.test:8080/?echo-body-size=10").load(100_000, 8).await;
+    let running = Running::start(client, load);
+    running.progress.reached(2_000).await;
+    dev.save([gateway(8090), echo("one"), versioned(0, "one")]).await;
+    let finished = running.progress.finished();
+    running.progress.reached(finished + 100).await;
+    running.progress.stop();
+    let tally = running.end().await;
+    let refused = tally.failed_by(portolan_client::FailureKind::Refused);
+    assert_eq!(tally.failed() - refused, 0, "none is reset or cut off: {tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backends_swapped_under_load_lose_no_request() {
+    let gateway = web();
+    let documents = |old: u32, new: u32| {
+        // The Service selects both; one Deployment takes the place of the other.
+        let labelled =
+            |name: &str, replicas: u32| deployment(name, replicas).replace(&format!("app: {name}"), "app: shop");
+        [
+            gateway.clone(),
+            service("one", "shop", "- {port: 8080}"),
+            labelled("old", old),
+            labelled("new", new),
+            versioned(0, "one"),
+        ]
+    };
+    let dev = Dev::start(documents(2, 0)).await;
+    let (client, load) = dev.ask("http://a.test:8080/").load(12_000, 16).await;
+    let running = Running::start(client, load);
+    for (step, (old, new)) in [(2, 2), (0, 2), (2, 0), (0, 2)].into_iter().enumerate() {
+        running.progress.reached((step as u64 + 1) * 2_000).await;
+        dev.save(documents(old, new)).await;
+    }
+    let tally = running.end().await;
+    assert_eq!((tally.failed(), tally.status(200)), (0, 12_000), "{tally:?}");
+    assert!(tally.pod("old-0") > 0 && tally.pod("new-0") > 0, "{tally:?}");
+}
