@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help deps filters demo test lint bench crds fuzz
+.PHONY: help deps filters demo test lint e2e bench crds
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,10 +18,15 @@ demo: ## Build, serve demo/manifests and try it out
 
 test: filters ## Run every test that needs no cluster
 	$(CARGO) test --workspace --no-fail-fast
+	python3 -m unittest discover -q -s e2e/bench/tests -t e2e/bench
 
 lint: deps ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+e2e: filters ## Foreign suites against a running portolan: h2spec, gRPC interop, WebSocket, HTTP/3
+	$(CARGO) build -p portolan
+	@e2e/strict/run
 
 bench: filters ## Measure against nginx, HAProxy and Envoy, side by side
 	@e2e/bench/run

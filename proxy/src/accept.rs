@@ -4,11 +4,12 @@ use crate::{
     conn::Conn,
     l4::{Counters, copy_both},
     tls::{self, TlsInfo},
-    upstream::{BackendState, connect},
+    upstream::{BackendState, EndpointState, connect, io::Io},
     watch::Watch,
     worker::{View, Worker},
 };
 use bytes::BytesMut;
+use portolan_telemetry::metrics::ListenerLabels;
 use portolan_translate::snapshot::{
     FrontendRoutes, L4Rule, Port, PortKind, Target, TlsAction, TlsPort, TlsRoutes, TlsServer,
 };
@@ -154,12 +155,14 @@ impl Accepted {
     async fn forward<S: AsyncRead + AsyncWrite + Unpin>(self, rule: Option<&Arc<L4Rule>>, stream: S, first: BytesMut) {
         let Some(rule) = rule else { return self.worker.limit_reached("no_route") };
         match self.connect(rule).await {
-            Ok((backend, endpoint)) => {
+            Ok((io, backend, endpoint)) => {
                 self.watch.began();
                 endpoint.began();
                 let idle = self.worker.shared.limits.tunnel_idle_timeout;
-                let end = copy_both(stream, backend, first, idle, &Counters::default()).await;
+                let counters = Counters::default();
+                let end = copy_both(stream, io, first, idle, &counters).await;
                 self.worker.tunnel_ended(&end);
+                self.count_bytes(&backend, &counters);
                 endpoint.ended();
                 self.watch.ended();
             }
@@ -170,11 +173,14 @@ impl Accepted {
         }
     }
 
+    fn count_bytes(&self, backend: &BackendState, counters: &Counters) {
+        let bytes = self.worker.metrics.l4_bytes(&port_labels(&self.port), &backend.name);
+        bytes.received(counters.to_upstream.get());
+        bytes.sent(counters.to_client.get());
+    }
+
     /// Connects to a backend of a rule; an endpoint that cannot be reached is passed over once.
-    async fn connect(
-        &self,
-        rule: &Arc<L4Rule>,
-    ) -> io::Result<(crate::upstream::io::Io, Rc<crate::upstream::EndpointState>)> {
+    async fn connect(&self, rule: &Arc<L4Rule>) -> io::Result<(Io, Rc<BackendState>, Rc<EndpointState>)> {
         let backend = self.backend(rule)?;
         let mut last = None;
         loop {
@@ -184,7 +190,7 @@ impl Accepted {
             match connect::connect(&backend, address, &self.worker.shared.limits).await {
                 Ok(io) => {
                     endpoint.health.succeeded();
-                    return Ok((io, endpoint));
+                    return Ok((io, backend, endpoint));
                 }
                 Err(error) if last.is_none() => {
                     endpoint.health.failed(crate::clock::process_ms());
@@ -210,4 +216,15 @@ impl Accepted {
             None => Err(io::Error::other("the rule has no backend")),
         }
     }
+}
+
+/// Labels of what is counted per port rather than per listener.
+pub fn port_labels(port: &Port) -> ListenerLabels {
+    let (gateway, listener) = match &port.kind {
+        PortKind::Tcp(id, _) | PortKind::Udp(id, _) => (id.owner.to_string().into(), id.name.clone()),
+        PortKind::Frontend(frontend) => (frontend.id.owner.to_string().into(), frontend.id.name.clone()),
+        // Several listeners may share the port; the first bytes decide among them later.
+        PortKind::Http(_) | PortKind::Tls(_) => (port.parent.to_string().into(), "".into()),
+    };
+    ListenerLabels { gateway, listener, scheme: None, port: port.client_port }
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     error::ErrorKind,
+    h3,
     http::{self as proxy_http, headers::Forwarded},
     l4::{Counters, copy_both},
     shared::Published,
@@ -11,7 +12,7 @@ use crate::{
     watch::{Command, Watch, Watched},
     worker::{View, Worker, listener_labels},
 };
-use ::http::Request;
+use ::http::{HeaderValue, Request};
 use bytes::BytesMut;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -56,6 +57,7 @@ pub struct Conn {
     bind: SocketAddr,
     transport: Transport,
     port: RefCell<(Arc<Published>, Arc<Port>)>,
+    alt_svc: RefCell<Option<(Arc<Published>, Option<HeaderValue>)>>,
     unrouted: OnceCell<HttpServer>,
 }
 
@@ -76,7 +78,9 @@ impl Conn {
         let forwarded = Forwarded::new(peer.ip(), tls.is_some(), port.client_port, trusted);
         let (bind, transport) = (port.bind, port.transport);
         let port = RefCell::new((view.published.clone(), port));
-        Rc::new(Self { worker, peer, local, tls, forwarded, watch, bind, transport, port, unrouted: OnceCell::new() })
+        let alt_svc = RefCell::default();
+        let unrouted = OnceCell::new();
+        Rc::new(Self { worker, peer, local, tls, forwarded, watch, bind, transport, port, alt_svc, unrouted })
     }
 
     /// The port as the snapshot in force has it; once it has gone, as it was last.
@@ -108,6 +112,20 @@ impl Conn {
             Belongs::Nowhere => Err(ErrorKind::NotFound),
             Belongs::Elsewhere => Err(ErrorKind::Misdirected),
         }
+    }
+
+    /// Where HTTP/3 is to be had, for clients that came over TLS and TCP.
+    pub fn alt_svc(&self, view: &View) -> Option<HeaderValue> {
+        if !self.tls.as_ref().is_some_and(|tls| tls.alpn != Alpn::Http3) {
+            return None;
+        }
+        let mut held = self.alt_svc.borrow_mut();
+        if !held.as_ref().is_some_and(|(published, _)| Arc::ptr_eq(published, &view.published)) {
+            let port = self.port(view);
+            let served = view.published.has_http3(port.bind);
+            *held = Some((view.published.clone(), if served { h3::alt_svc(&port) } else { None }));
+        }
+        held.as_ref().and_then(|(_, value)| value.clone())
     }
 
     /// Metrics of requests that no rule took.

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 mod filter;
+mod h3;
 pub mod http;
 pub mod l4;
 pub mod limits;

@@ -4,15 +4,17 @@ use crate::{
     accept::{self, Accepted},
     clock,
     engine::BindKey,
+    h3,
     listen::{Bound, Listener},
     shared::Shared,
     udp::{self, UdpHandle},
     watch::Watch,
     worker::{View, Worker},
 };
+use portolan_telemetry::metrics::Connections;
 use portolan_translate::snapshot::{Port, Snapshot, Transport};
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     collections::BTreeMap,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     net::SocketAddr,
@@ -53,8 +55,8 @@ pub enum Order {
 }
 
 /// UDP ports beside HTTPS ports, for HTTP/3.
-pub fn quic_binds(_snapshot: &Snapshot) -> impl Iterator<Item = BindKey> {
-    std::iter::empty()
+pub fn quic_binds(snapshot: &Snapshot) -> impl Iterator<Item = BindKey> {
+    h3::h3_ports(snapshot).into_iter().map(|port| (port.bind, Transport::Udp))
 }
 
 /// Whether a worker serves a port: all do for TCP, one for UDP, since datagrams of one client must meet one session.
@@ -81,7 +83,9 @@ struct Life {
     worker: Rc<Worker>,
     connections: Arc<AtomicUsize>,
     tcp: BTreeMap<BindKey, Rc<Notify>>,
-    udp: BTreeMap<BindKey, UdpHandle>,
+    udp: BTreeMap<BindKey, Datagrams>,
+    /// QUIC ports that end: until one has ended, its address cannot have another.
+    retiring: BTreeMap<BindKey, h3::Retiring>,
     /// When idle connections are ended too.
     drain_at: Option<Instant>,
 }
@@ -90,7 +94,14 @@ impl Life {
     fn new(shared: Arc<Shared>, id: u16, connections: Arc<AtomicUsize>) -> Self {
         let seed = portolan_telemetry::trace::IdRng::from_system().next_u64();
         let worker = Rc::new(Worker::new(shared, id, seed));
-        Self { worker, connections, tcp: BTreeMap::new(), udp: BTreeMap::new(), drain_at: None }
+        Self {
+            worker,
+            connections,
+            tcp: BTreeMap::new(),
+            udp: BTreeMap::new(),
+            retiring: BTreeMap::new(),
+            drain_at: None,
+        }
     }
 
     async fn live(mut self, mut orders: mpsc::Receiver<Order>) {
@@ -111,9 +122,9 @@ impl Life {
     fn follow(&mut self, listen: Vec<(BindKey, Bound)>, retire: Vec<BindKey>) {
         for key in retire {
             self.tcp.remove(&key).inspect(|stop| stop.notify_one());
-            self.udp.remove(&key).inspect(UdpHandle::stop);
+            self.stop_udp(key);
         }
-        self.udp.values().for_each(UdpHandle::endpoints_changed);
+        self.udp.values().for_each(Datagrams::follow);
         for (key, bound) in listen {
             if let Err(error) = self.listen(key, &bound) {
                 tracing::error!(%error, address = %key.0, "a port cannot be served");
@@ -127,33 +138,74 @@ impl Life {
             Transport::Tcp => {
                 let Some(port) = view.published.port(key.0, key.1).cloned() else { return Ok(()) };
                 let (stop, last) = (Rc::new(Notify::new()), Cell::new(Some(port)));
-                let acceptor = Acceptor { worker: self.worker.clone(), key, open: Rc::default(), last };
+                let acceptor =
+                    Acceptor { worker: self.worker.clone(), key, open: Rc::default(), last, metrics: OnceCell::new() };
                 let connections = self.connections.clone();
                 tokio::task::spawn_local(acceptor.run(bound.listener()?, stop.clone(), connections));
                 self.tcp.insert(key, stop);
             }
             Transport::Udp => {
-                let port = udp::serve(self.worker.clone(), key.0, bound.udp()?, self.connections.clone())?;
+                let port = self.listen_udp(key, bound, &view)?;
                 self.udp.insert(key, port);
             }
         }
         Ok(())
     }
 
+    /// A UDP listener where the snapshot has one, else HTTP/3 beside an HTTPS port.
+    fn listen_udp(&mut self, key: BindKey, bound: &Bound, view: &View) -> std::io::Result<Datagrams> {
+        let (worker, connections) = (self.worker.clone(), self.connections.clone());
+        if view.published.port(key.0, Transport::Udp).is_some() {
+            return udp::serve(worker, key.0, bound.udp()?, connections).map(Datagrams::Udp);
+        }
+        if let Some(resumed) = self.retiring.remove(&key).and_then(h3::Retiring::resume) {
+            return Ok(Datagrams::Quic(resumed));
+        }
+        h3::spawn(worker, key.0, bound.udp()?, connections).map(Datagrams::Quic)
+    }
+
+    fn stop_udp(&mut self, key: BindKey) {
+        match self.udp.remove(&key) {
+            Some(Datagrams::Udp(port)) => port.stop(),
+            Some(Datagrams::Quic(port)) => drop(self.retiring.insert(key, port.retire())),
+            None => {}
+        }
+    }
+
     fn drain(&mut self) {
         std::mem::take(&mut self.tcp).values().for_each(|stop| stop.notify_one());
-        std::mem::take(&mut self.udp).values().for_each(UdpHandle::stop);
+        let udp: Vec<BindKey> = self.udp.keys().copied().collect();
+        udp.into_iter().for_each(|key| self.stop_udp(key));
         self.worker.watchlist.end(true);
         self.drain_at = Some(Instant::now() + DRAIN_IDLE);
     }
 
-    fn sweep(&self) {
+    fn sweep(&mut self) {
         self.worker.sweep();
+        self.retiring.retain(|_, port| !port.is_ended());
         if self.worker.id() == 0 {
             self.worker.shared.sweep();
         }
         if self.drain_at.is_some_and(|at| clock::now() >= at) {
             self.worker.watchlist.end(false);
+        }
+    }
+}
+
+/// What is served on a UDP socket.
+enum Datagrams {
+    /// A UDP listener.
+    Udp(UdpHandle),
+    /// HTTP/3.
+    Quic(h3::Handle),
+}
+
+impl Datagrams {
+    /// A snapshot was published.
+    fn follow(&self) {
+        match self {
+            Self::Udp(port) => port.endpoints_changed(),
+            Self::Quic(port) => port.follow(),
         }
     }
 }
@@ -167,6 +219,7 @@ struct Acceptor {
     open: Rc<Cell<usize>>,
     /// The port as it was last in a snapshot: connections that were queued when it went are still served by it.
     last: Cell<Option<Arc<Port>>>,
+    metrics: OnceCell<Connections>,
 }
 
 impl Acceptor {
@@ -202,10 +255,15 @@ impl Acceptor {
         self.worker.watchlist.add(&watch);
         let accepted = Accepted { worker: self.worker.clone(), view, port, peer, local, watch };
         let counted = Counted::new(self.open.clone(), connections.clone());
+        let open = self.metrics(&accepted.port).open();
         tokio::task::spawn_local(async move {
             accept::serve(accepted, stream).await;
-            drop(counted);
+            drop((counted, open));
         });
+    }
+
+    fn metrics(&self, port: &Port) -> &Connections {
+        self.metrics.get_or_init(|| self.worker.metrics.connections(&accept::port_labels(port)))
     }
 
     fn port(&self, view: &View) -> Option<Arc<Port>> {

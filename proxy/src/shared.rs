@@ -7,7 +7,7 @@ use crate::{
     upstream::HealthRegistry,
 };
 use arc_swap::ArcSwap;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 use portolan_telemetry::{
     access_log::AccessLogWriter,
@@ -31,6 +31,7 @@ pub struct Published {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
     ports: HashMap<(SocketAddr, Transport), Arc<Port>>,
+    http3: HashSet<SocketAddr>,
 }
 
 /// How the engine runs; fixed at its start.
@@ -74,7 +75,13 @@ type ServerTlsResult = Result<Arc<ServerTls>, Arc<TlsConfigError>>;
 impl Published {
     fn new(generation: u64, snapshot: Arc<Snapshot>) -> Self {
         let ports = snapshot.ports.iter().map(|port| ((port.bind, port.transport), port.clone())).collect();
-        Self { generation, snapshot, ports }
+        let http3 = crate::h3::h3_ports(&snapshot).iter().map(|port| port.bind).collect();
+        Self { generation, snapshot, ports, http3 }
+    }
+
+    /// Whether HTTP/3 is served beside the HTTPS port that is bound at an address.
+    pub fn has_http3(&self, bind: SocketAddr) -> bool {
+        self.http3.contains(&bind)
     }
 
     /// The port that is bound at an address.

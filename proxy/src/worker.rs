@@ -90,12 +90,13 @@ impl Worker {
     /// A worker of the engine.
     pub fn new(shared: Arc<Shared>, id: u16, seed: u64) -> Self {
         let published = shared.published().load_full();
+        let metrics = shared.metrics.worker(WorkerId(id));
         Self {
             id,
-            upstreams: Upstreams::new(shared.limits.clone(), shared.health.clone()),
+            upstreams: Upstreams::new(shared.limits.clone(), shared.health.clone(), metrics.clone()),
             rng: Rng::new(seed),
             ids: RefCell::new(IdRng::from_system()),
-            metrics: shared.metrics.worker(WorkerId(id)),
+            metrics,
             watchlist: Watchlist::default(),
             filters: Filters::default(),
             retry_budget: RetryBudget::new(clock::now()),

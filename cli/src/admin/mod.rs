@@ -1,6 +1,7 @@
 //! The admin port, on loopback: health, metrics, the snapshot, explanations, and the names that `dev` gave out.
 
 pub mod client;
+mod filters;
 mod view;
 
 pub use view::{ListenerName, Names, Status};
@@ -91,7 +92,10 @@ impl Admin {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" if published.generation > 0 && !self.shared.is_draining() => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            "/metrics" => typed(portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE, self.metrics.prometheus()),
+            "/metrics" => typed(
+                portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE,
+                self.metrics.prometheus() + &filters::prometheus(&self.shared.wasm),
+            ),
             "/snapshot" => json(&view::snapshot(&published)),
             "/status" => json(&view::status(&self.shared, &self.metrics, &self.told().statuses)),
             "/statuses" => json(&self.told().statuses.objects().collect::<Vec<_>>()),

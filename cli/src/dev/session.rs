@@ -22,7 +22,7 @@ use portolan_source::{
 use portolan_telemetry::{
     Labels,
     access_log::{AccessLog, Destination, Query},
-    metrics::{Registry, WorkerId, names},
+    metrics::{ConfigLoads, Registry, WorkerId, names},
     otlp::{Otlp, OtlpConfig},
     trace::{Sampler, SpanSink},
 };
@@ -66,6 +66,7 @@ struct Session {
     cluster: Cluster,
     previous: Option<Translation>,
     told: banner::Told,
+    loads: ConfigLoads,
 }
 
 /// Runs until a signal.
@@ -97,7 +98,8 @@ pub async fn run(
     running.write(&state_dir)?;
     let cluster = Cluster::new(cluster_options(&args, allocator));
     let told = banner::Told::new(admin_address, directory.clone());
-    let mut session = Session { stage, engine, admin, cluster, previous: None, told };
+    let loads = metrics.worker(PROCESS_METRICS).config_loads();
+    let mut session = Session { stage, engine, admin, cluster, previous: None, told, loads };
     let watched = tokio::task::spawn_blocking(move || Directory::new(directory));
     let watch = watch::start(watched.await?, watch::Options::default());
     let end = session.follow(watch, &mut handover).await?;
@@ -194,7 +196,10 @@ impl Session {
         let (translation, failures) = tokio::task::block_in_place(|| {
             let translation = translate(&objects, &edges, self.previous.as_ref());
             self.engine.shared().set_modules(self.stage.modules().compiled().collect());
-            let (_, failures) = self.engine.publish(translation.snapshot.clone());
+            let (generation, failures) = self.engine.publish(translation.snapshot.clone());
+            self.loads.loaded(generation);
+            let filters = &translation.snapshot.wasm_filters;
+            self.engine.shared().wasm.retain(|name| filters.iter().any(|filter| filter.name.to_string() == name));
             (translation, failures)
         });
         notes.extend(failures.iter().map(BindError::to_string));

@@ -10,13 +10,16 @@ use crate::{
         h1::{Connection, Transfer, TransferError, Tunnel},
         h2,
     },
+    worker::Worker,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request};
 use http_body_util::BodyExt;
 use portolan_telemetry::{
-    FlagKind, HttpMethod, HttpVersion,
+    FlagKind, HttpMethod, HttpVersion, ResponseFlag,
+    clock::UnixNanos,
     metrics::{Exchange, HttpClient},
+    trace::{ClientSpan, SpanId, SpanTimes, TraceContext},
 };
 use portolan_translate::snapshot::{BackendIndex, BackendProtocol, Retry};
 use std::{net::SocketAddr, rc::Rc, time::Duration};
@@ -94,20 +97,30 @@ pub async fn forward(
     let backend = backend.ok_or_else(|| RequestError::new(ErrorKind::InvalidBackend, "the backend has gone"))?;
     let key = &backend.backend.key;
     let (series, client) = passage.state.both_series(Some((outbound.index, key)));
-    record.picked(series, &crate::worker::backend_name(key));
+    record.picked(series, &backend.name);
     if key.protocol == BackendProtocol::Http2 && outbound.trailers {
         head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if passage.rule.retry.is_some() {
+        worker.retry_budget.request();
     }
     let (mut body, replay) = hold(outbound, body).await?;
     let mut tries = Tries::default();
     loop {
         let endpoint = endpoint(outbound, &backend, &tries).ok_or(ErrorKind::NoEndpoint)?;
-        record.tried(endpoint.endpoint.address, tries.asked + u32::from(tries.unasked));
+        record.tried(endpoint.endpoint.address, tries.number());
         let started = clock::now();
+        if tries.number() > 0 {
+            backend.metrics.retried();
+        }
+        let span = TrySpan::begin(record, worker, head);
         let result = limited_try(outbound, &backend, &endpoint, head, body, tries.fresh).await;
         let now = clock::now();
         let latency = now.saturating_duration_since(started);
         told(&client, head, &result, latency);
+        if let Some(span) = span {
+            span.end(worker, head, &backend, endpoint.endpoint.address, tries.number(), &result);
+        }
         tries.last = Some(endpoint.endpoint.address);
         match result {
             Ok(reply) => {
@@ -122,7 +135,7 @@ pub async fn forward(
             }
             Err(failure) => {
                 if counts_against_endpoint(failure.error.kind) && endpoint.health.failed(clock::process_ms()) {
-                    worker.metrics.upstream(&crate::worker::backend_name(key)).ejected();
+                    backend.metrics.ejected();
                 }
                 match outbound.again_after(failure, &replay, &mut tries) {
                     Ok(again) => body = again,
@@ -329,6 +342,13 @@ impl Outbound<'_> {
     }
 }
 
+impl Tries {
+    /// Tries before the next one.
+    fn number(&self) -> u32 {
+        self.asked + u32::from(self.unasked)
+    }
+}
+
 impl Replay {
     fn again(&self) -> Option<RequestBody> {
         match self {
@@ -370,4 +390,56 @@ fn told(client: &HttpClient, head: &request::Parts, result: &Result<Reply, Failu
         request_bytes: 0,
         response_bytes: 0,
     });
+}
+
+// === spans ===
+
+/// The span of one try, where its trace is sampled.
+struct TrySpan {
+    context: TraceContext,
+    parent: SpanId,
+    start: UnixNanos,
+}
+
+impl TrySpan {
+    /// Begins the span, and names it to the backend as the parent of what happens there.
+    fn begin(record: &Record, worker: &Worker, head: &mut request::Parts) -> Option<Self> {
+        let parent = record.trace().context;
+        if !worker.shared.spans.wants(&parent) {
+            return None;
+        }
+        let context = parent.child(&mut worker.ids.borrow_mut());
+        context.write(&mut head.headers);
+        Some(Self { context, parent: parent.span_id, start: UnixNanos::now() })
+    }
+
+    fn end(
+        self,
+        worker: &Worker,
+        head: &request::Parts,
+        backend: &BackendState,
+        endpoint: SocketAddr,
+        retry: u32,
+        result: &Result<Reply, Failure>,
+    ) {
+        let (status, flag) = match result {
+            Ok(reply) => (Some(reply.response.status()), ResponseFlag::from(FlagKind::Ok)),
+            Err(failure) => (None, ResponseFlag::from(record::flag_kind(&failure.error))),
+        };
+        let http2 = backend.backend.key.protocol == BackendProtocol::Http2;
+        let span = ClientSpan {
+            context: self.context,
+            parent: self.parent,
+            times: SpanTimes { start: self.start, end: UnixNanos::now() },
+            method: HttpMethod::from(&head.method),
+            version: Some(if http2 { HttpVersion::Http2 } else { HttpVersion::Http11 }),
+            address: &endpoint.ip().to_string(),
+            port: endpoint.port(),
+            backend: Some(backend.name.clone()),
+            status,
+            flag: &flag,
+            retry,
+        };
+        worker.shared.spans.submit(span.into_span());
+    }
 }

@@ -64,6 +64,9 @@ pub async fn serve(
         }
     };
     record.answered(response.status());
+    if let Some(alt_svc) = conn.alt_svc(&view) {
+        response.headers_mut().entry(header::ALT_SVC).or_insert(alt_svc);
+    }
     if !record::multiplexes(version) && conn.is_leaving(&view) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

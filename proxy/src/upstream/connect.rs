@@ -1,7 +1,11 @@
 //! Connecting to an endpoint: TCP, then TLS where the backend speaks it, within one time-out.
 
-use super::{BackendState, io::Io};
+use super::{
+    BackendState,
+    io::{Io, Stream},
+};
 use crate::limits::Limits;
+use portolan_telemetry::FlagKind;
 use std::{future::Future, net::SocketAddr, pin::Pin};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -35,6 +39,15 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    fn flag(&self) -> FlagKind {
+        match self {
+            Self::Tcp { .. } | Self::Timeout { .. } => FlagKind::UpstreamConnect,
+            Self::Tls { .. } => FlagKind::UpstreamTls,
+        }
+    }
+}
+
 /// Connects to an endpoint. Boxed, since it is rare and its state would make every request's future larger.
 pub fn connect<'a>(
     backend: &'a BackendState,
@@ -43,24 +56,31 @@ pub fn connect<'a>(
 ) -> Pin<Box<dyn Future<Output = Result<Io, ConnectError>> + 'a>> {
     Box::pin(async move {
         let limit = limits.connect_timeout;
-        match tokio::time::timeout(limit, connect_unlimited(backend, address)).await {
-            Ok(result) => result,
+        let connected = match tokio::time::timeout(limit, connect_unlimited(backend, address)).await {
+            Ok(connected) => connected,
             Err(_) => Err(ConnectError::Timeout { address, limit_ms: limit.as_millis() }),
+        };
+        match connected {
+            Ok(stream) => Ok(Io::new(stream, backend.metrics.connected())),
+            Err(error) => {
+                backend.metrics.connect_failed(error.flag());
+                Err(error)
+            }
         }
     })
 }
 
-async fn connect_unlimited(backend: &BackendState, address: SocketAddr) -> Result<Io, ConnectError> {
+async fn connect_unlimited(backend: &BackendState, address: SocketAddr) -> Result<Stream, ConnectError> {
     let tcp_error = |source| ConnectError::Tcp { address, source };
     let stream = TcpStream::connect(address).await.map_err(tcp_error)?;
     stream.set_nodelay(true).map_err(tcp_error)?;
-    let Some(tls) = &backend.backend.tls else { return Ok(Io::Tcp(stream)) };
+    let Some(tls) = &backend.backend.tls else { return Ok(Stream::Tcp(stream)) };
     let tls_error = |reason: String| ConnectError::Tls { address, reason };
     let config = match backend.tls() {
         Some(Ok(config)) => config,
         Some(Err(reason)) => return Err(tls_error(reason.to_owned())),
-        None => return Ok(Io::Tcp(stream)),
+        None => return Ok(Stream::Tcp(stream)),
     };
     let connected = TlsConnector::from(config).connect(tls.server_name.clone(), stream).await;
-    connected.map(|stream| Io::Tls(Box::new(stream))).map_err(|error| tls_error(error.to_string()))
+    connected.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| tls_error(error.to_string()))
 }

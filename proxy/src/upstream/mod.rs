@@ -11,6 +11,7 @@ pub use endpoint::{EndpointState, Health};
 
 use crate::{clock, limits::Limits, rng::Rng, tls};
 use hashbrown::HashMap;
+use portolan_telemetry::metrics::{Upstream, WorkerMetrics};
 use portolan_translate::snapshot::{Backend, BackendIndex, BackendKey, Endpoints, Snapshot};
 use std::{
     cell::{OnceCell, RefCell},
@@ -30,6 +31,7 @@ pub struct HealthRegistry {
 pub struct Upstreams {
     limits: Arc<Limits>,
     registry: Arc<HealthRegistry>,
+    metrics: WorkerMetrics,
     backends: RefCell<Vec<Option<Rc<BackendState>>>>,
 }
 
@@ -37,6 +39,10 @@ pub struct Upstreams {
 pub struct BackendState {
     /// The backend.
     pub backend: Arc<Backend>,
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// Metrics of connections and retries.
+    pub metrics: Upstream,
     endpoints: RefCell<EndpointSet>,
     tls: OnceCell<Result<Arc<rustls::ClientConfig>, String>>,
 }
@@ -84,8 +90,8 @@ impl HealthRegistry {
 
 impl Upstreams {
     /// No state yet: each backend's is made when the first request comes.
-    pub fn new(limits: Arc<Limits>, registry: Arc<HealthRegistry>) -> Self {
-        Self { limits, registry, backends: RefCell::default() }
+    pub fn new(limits: Arc<Limits>, registry: Arc<HealthRegistry>, metrics: WorkerMetrics) -> Self {
+        Self { limits, registry, metrics, backends: RefCell::default() }
     }
 
     /// The state of a backend, brought up to the snapshot.
@@ -102,7 +108,7 @@ impl Upstreams {
                 if let Some(old) = backends[at].take() {
                     old.retire();
                 }
-                backends[at].insert(Rc::new(BackendState::new(backend.clone())))
+                backends[at].insert(Rc::new(BackendState::new(backend.clone(), &self.metrics)))
             }
         };
         state.follow(endpoints, self);
@@ -129,9 +135,11 @@ impl Upstreams {
 // === impl BackendState ===
 
 impl BackendState {
-    fn new(backend: Arc<Backend>) -> Self {
+    fn new(backend: Arc<Backend>, metrics: &WorkerMetrics) -> Self {
+        let name = crate::worker::backend_name(&backend.key);
+        let metrics = metrics.upstream(&name);
         let endpoints = EndpointSet { source: Arc::default(), list: Vec::new() };
-        Self { backend, endpoints: RefCell::new(endpoints), tls: OnceCell::new() }
+        Self { backend, name, metrics, endpoints: RefCell::new(endpoints), tls: OnceCell::new() }
     }
 
     fn retire(&self) {
