@@ -3,7 +3,7 @@
 use crate::{
     ledger::{Ledger, Reading, Readings},
     problem::{Note, ObjectId, Origin, Problem},
-    reading::{Allowance, FileMemory, Unreadable, read_file},
+    reading::{Allowance, Documents, FileMemory, Unreadable, read_documents, read_file},
     walk::{Walk, existing_parent, walk},
 };
 use portolan_translate::objects::Objects;
@@ -91,6 +91,16 @@ impl Directory {
         self.accept(draft)
     }
 
+    /// Like [`load`](Self::load) if `file` were the only file and this its text. Of the file system, it asks only
+    /// after the modules that WasmFilters name.
+    pub fn load_str(&mut self, file: &Path, text: &str) -> Loaded {
+        let before = std::mem::take(&mut self.memory).remove(file).unwrap_or_default();
+        let outcome = read_documents(file, text, &before, &mut Allowance::default());
+        let mut readings = Readings::default();
+        self.take(file.to_owned(), outcome, &mut readings);
+        self.accept(Draft { fingerprint: self.fingerprint(&readings), readings, directories: BTreeSet::new() })
+    }
+
     /// Reads everything and puts nothing into service yet: a file may be half written.
     pub(crate) fn draft(&mut self) -> Draft {
         let Walk { files, directories, problems, unreadable, .. } = walk(&self.root);
@@ -130,24 +140,29 @@ impl Directory {
     }
 
     fn read(&mut self, files: Vec<PathBuf>, mut readings: Readings) -> Readings {
-        let mut memory = Memory::new();
+        let mut memory = std::mem::take(&mut self.memory);
         let mut allowance = Allowance::default();
         for file in files {
-            let before = self.memory.remove(&file).unwrap_or_default();
-            match read_file(&file, &before, &mut allowance) {
-                Ok((documents, remembered)) => {
-                    memory.insert(file.clone(), remembered);
-                    readings.files.push(Reading { file: file.into(), documents });
-                }
-                Err(Unreadable::Gone) => {}
-                Err(Unreadable::Refused(at, message)) => {
-                    readings.problems.push(Problem::of_file(&file, at, message));
-                    readings.unreadable.insert(file);
-                }
+            let before = memory.remove(&file).unwrap_or_default();
+            let outcome = read_file(&file, &before, &mut allowance);
+            self.take(file, outcome, &mut readings);
+        }
+        readings
+    }
+
+    /// Remembers what was read of a file, and adds it to the rest.
+    fn take(&mut self, file: PathBuf, outcome: Result<(Documents, FileMemory), Unreadable>, readings: &mut Readings) {
+        match outcome {
+            Ok((documents, memory)) => {
+                self.memory.insert(file.clone(), memory);
+                readings.files.push(Reading { file: file.into(), documents });
+            }
+            Err(Unreadable::Gone) => {}
+            Err(Unreadable::Refused(at, message)) => {
+                readings.problems.push(Problem::of_file(&file, at, message));
+                readings.unreadable.insert(file);
             }
         }
-        self.memory = memory;
-        readings
     }
 }
 

@@ -92,10 +92,10 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: ", self.file.display(), self.line, self.column)?;
         if let Some(object) = &self.object {
-            write!(f, "{object}: ")?;
+            write!(f, "{}: ", one_line(&object.to_string()))?;
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(f, "{}: ", one_line(&self.field))?;
         }
         f.write_str(&one_line(&self.message))?;
         match self.effect {
@@ -105,7 +105,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Messages may quote what a file says; a line break in it would break the list of problems.
+/// Names, fields and messages may quote what a file says; a line break in it would break the list of problems.
 fn one_line(message: &str) -> String {
     message.replace(['\n', '\r'], " ")
 }
@@ -143,6 +143,12 @@ mod tests {
     #[test]
     fn problems_read_like_a_compilers() {
         assert_eq!(problem().to_string(), "d/r.yaml:3:7: HTTPRoute shop/cart: spec.rules[0]: is wrong");
+        let broken = Problem {
+            object: Some(ObjectId { kind: "HTTPRoute".into(), name: ObjectName::new("shop", "a\nb") }),
+            field: "spec.a\nb".to_owned(),
+            ..problem()
+        };
+        assert_eq!(broken.to_string(), "d/r.yaml:3:7: HTTPRoute shop/a b: spec.a b: is wrong");
         let kept = Problem { effect: Effect::LastGoodServes, object: None, field: String::new(), ..problem() };
         assert_eq!(kept.to_string(), "d/r.yaml:3:7: is wrong (the last good version stays in service)");
     }

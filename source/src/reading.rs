@@ -72,7 +72,17 @@ pub(crate) fn read_file(
     allowance: &mut Allowance,
 ) -> Result<(Documents, FileMemory), Unreadable> {
     let text = read_text(file, allowance)?;
-    let chunks = split(&text);
+    read_documents(file, &text, before, allowance)
+}
+
+/// The documents of a file's text; those that were read before are not read anew.
+pub(crate) fn read_documents(
+    file: &Path,
+    text: &str,
+    before: &FileMemory,
+    allowance: &mut Allowance,
+) -> Result<(Documents, FileMemory), Unreadable> {
+    let chunks = split(text);
     if chunks.len() > allowance.documents {
         return Err(refused(format!("all files together have more than {DOCUMENTS_MAX} documents: not read")));
     }

@@ -187,3 +187,16 @@ fn modules_are_reported_with_their_state() {
     let loaded = files.load();
     assert_eq!(loaded.modules.values().next().unwrap().unwrap().bytes, 5);
 }
+
+#[test]
+fn a_text_is_read_as_the_only_file_and_its_last_good_version_stays() {
+    let mut directory = Directory::new("/nowhere");
+    let file = Path::new("pasted.yaml");
+    let first = directory.load_str(file, &map("a", "x"));
+    assert_eq!((maps(&first), first.problems.len()), (vec!["a=x@1".to_owned()], 0));
+    let again = directory.load_str(file, &map("a", "x"));
+    assert!(Arc::ptr_eq(&first.objects, &again.objects));
+    let broken = directory.load_str(file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a\n");
+    assert_eq!((maps(&broken), broken.problems.len()), (vec!["a=x@1".to_owned()], 1));
+    assert_eq!(maps(&directory.load_str(file, &map("b", "z"))), ["b=z@1"]);
+}
