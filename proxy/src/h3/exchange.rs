@@ -18,7 +18,13 @@ use h3::{
 };
 use http::{Method, Request, Response};
 use http_body::Body;
-use std::{cell::Cell, future::poll_fn, pin::Pin, rc::Rc};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    time::Duration,
+};
 
 /// A request's stream.
 pub struct Exchange {
@@ -40,6 +46,8 @@ struct Ends {
 /// The client's end of an answer.
 struct Responder {
     stream: RequestStream<Sender, Bytes>,
+    /// Time in which a client takes one piece of the answer.
+    patience: Duration,
     begun: bool,
     done: bool,
 }
@@ -48,8 +56,10 @@ struct Responder {
 enum Failed {
     /// The stream is reset with this.
     Reset(Code),
-    /// The client has gone, or does not want the answer.
-    GivenUp,
+    /// The client has gone, or does not want the answer; the stream is reset with this.
+    GivenUp(Code),
+    /// The client does not take it.
+    TooSlow,
 }
 
 type Resolver = RequestResolver<Transport, Bytes>;
@@ -67,8 +77,9 @@ impl Exchange {
     pub async fn serve(mut self, resolver: Resolver) {
         let Some((request, stream)) = self.resolve(resolver).await else { return };
         let (sender, receiver) = stream.split();
-        let mut responder = Responder { stream: sender, begun: false, done: false };
         let conn = self.conn.clone();
+        let patience = conn.worker.shared.limits.stream_idle_timeout;
+        let mut responder = Responder { stream: sender, patience, begun: false, done: false };
         let outcome = {
             let exchange = async {
                 let (head, length) = head::decode(request).ok_or(Failed::Reset(Code::H3_MESSAGE_ERROR))?;
@@ -77,35 +88,49 @@ impl Exchange {
                 let body = ClientBody::begin(receiver, length, ending.clone());
                 let response = crate::http::serve(conn, head, body, None).await;
                 if ending.is_broken_off() {
-                    return Err(Failed::Reset(Code::H3_REQUEST_INCOMPLETE));
+                    return Err(Failed::GivenUp(Code::H3_REQUEST_INCOMPLETE));
                 }
                 responder.answer(response, &method).await
             };
             tokio::select! {
                 biased;
                 outcome = exchange => outcome,
-                _ = &mut self.stopped => Err(Failed::GivenUp),
+                _ = &mut self.stopped => Err(Failed::GivenUp(Code::H3_REQUEST_CANCELLED)),
             }
         };
-        match outcome {
+        self.end(outcome, responder).await;
+    }
+
+    /// Ends the stream as the outcome asks.
+    async fn end(self, outcome: Result<(), Failed>, mut responder: Responder) {
+        let worker = &self.conn.worker;
+        let failed = match outcome {
             Ok(()) => {
                 self.tally.note_answered();
-                // Until then the connection must not be closed: what is under way would be lost.
-                let _ = self.stopped.await;
+                // Until the client has it all the connection must not be closed: what is under way would be lost.
+                let delivered = tokio::time::timeout(responder.patience, self.stopped).await;
+                if delivered.is_ok() { return } else { Failed::TooSlow }
             }
-            Err(Failed::Reset(code)) => {
+            Err(failed) => failed,
+        };
+        responder.reset(match failed {
+            Failed::Reset(code) => {
                 if code == Code::H3_MESSAGE_ERROR {
-                    self.conn.worker.limit_reached("malformed_http");
+                    worker.limit_reached("malformed_http");
                 }
-                responder.reset(code);
+                code
             }
-            Err(Failed::GivenUp) => {
+            Failed::GivenUp(code) => {
                 if !responder.begun {
                     self.tally.note_given_up();
                 }
-                responder.reset(Code::H3_REQUEST_CANCELLED);
+                code
             }
-        }
+            Failed::TooSlow => {
+                worker.limit_reached("stream_idle_timeout");
+                Code::H3_REQUEST_CANCELLED
+            }
+        });
     }
 
     /// Waits for the head.
@@ -161,14 +186,14 @@ impl Responder {
         let mut response = Response::from_parts(parts, ());
         head::complete(&mut response, method, body.size_hint().exact());
         self.begun = true;
-        self.stream.send_response(response).await?;
+        sent(self.patience, self.stream.send_response(response)).await?;
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             match frame?.into_data() {
                 Ok(data) if data.is_empty() => {}
-                Ok(data) => self.stream.send_data(data).await?,
+                Ok(data) => sent(self.patience, self.stream.send_data(data)).await?,
                 Err(other) => {
                     if let Ok(trailers) = other.into_trailers() {
-                        self.stream.send_trailers(trailers).await?;
+                        sent(self.patience, self.stream.send_trailers(trailers)).await?;
                     }
                 }
             }
@@ -193,6 +218,14 @@ impl Drop for Responder {
     }
 }
 
+/// Sends one piece. The worker's watch sees the connection alone, of which another request may keep up appearances.
+async fn sent(patience: Duration, sending: impl Future<Output = Result<(), StreamError>>) -> Result<(), Failed> {
+    match tokio::time::timeout(patience, sending).await {
+        Ok(sent) => Ok(sent?),
+        Err(_) => Err(Failed::TooSlow),
+    }
+}
+
 // === impl Failed ===
 
 impl From<StreamError> for Failed {
@@ -200,7 +233,7 @@ impl From<StreamError> for Failed {
         match error {
             // More headers than the client takes.
             StreamError::HeaderTooBig { .. } => Self::Reset(Code::H3_INTERNAL_ERROR),
-            _ => Self::GivenUp,
+            _ => Self::GivenUp(Code::H3_REQUEST_CANCELLED),
         }
     }
 }
@@ -208,10 +241,10 @@ impl From<StreamError> for Failed {
 impl From<RequestError> for Failed {
     /// An answer that cannot be completed must not look complete (RFC 9114, 4.1.1 and 8.1).
     fn from(error: RequestError) -> Self {
-        Self::Reset(match error.kind {
-            ErrorKind::ClientClosed => Code::H3_REQUEST_INCOMPLETE,
-            ErrorKind::BadRequest => Code::H3_MESSAGE_ERROR,
-            _ => Code::H3_INTERNAL_ERROR,
-        })
+        match error.kind {
+            ErrorKind::ClientClosed => Self::GivenUp(Code::H3_REQUEST_INCOMPLETE),
+            ErrorKind::BadRequest => Self::Reset(Code::H3_MESSAGE_ERROR),
+            _ => Self::Reset(Code::H3_INTERNAL_ERROR),
+        }
     }
 }

@@ -128,7 +128,11 @@ impl Frames {
                 }
                 // Also an empty DATA frame, which is no end of anything.
                 State::Data(0) | State::Skipped(0) => self.state = State::start(),
-                State::Whole { left: 0, .. } => return self.whole().map(Some),
+                State::Whole { kind, frame, left: 0 } => {
+                    let (kind, frame) = (*kind, std::mem::take(frame));
+                    self.state = State::start();
+                    return check_whole(kind, frame.freeze()).map(Some);
+                }
                 _ if input.is_empty() => return Ok(None),
                 State::Data(left) => {
                     let payload = input.split_to(min(*left, input.len()));
@@ -195,21 +199,6 @@ impl Frames {
         Ok(State::Whole { kind, frame, left })
     }
 
-    /// Hands on the frame that is complete.
-    fn whole(&mut self) -> Result<Piece, Fault> {
-        let State::Whole { kind, frame, .. } = std::mem::replace(&mut self.state, State::start()) else {
-            return Ok(Piece::Whole(Bytes::new()));
-        };
-        // One number and nothing else: what came behind it would be read as another frame.
-        if matches!(kind, GOAWAY | MAX_PUSH_ID | CANCEL_PUSH) {
-            let payload = &frame[header(kind, 0).len()..];
-            if !varint(payload).is_some_and(|(_, length)| length == payload.len()) {
-                return Err(broken(Code::H3_FRAME_ERROR, "a frame's payload is malformed"));
-            }
-        }
-        Ok(Piece::Whole(frame.freeze()))
-    }
-
     /// The type of a unidirectional stream, once it is known.
     fn stream_type(&mut self) -> Option<Piece> {
         let State::Header(header) = &self.state else { return None };
@@ -219,6 +208,19 @@ impl Frames {
         self.state = State::start();
         Some(piece)
     }
+}
+
+/// Looks at a frame that is complete.
+fn check_whole(kind: u64, frame: Bytes) -> Result<Piece, Fault> {
+    // One number and nothing else: what came behind it would be read as another frame.
+    if matches!(kind, GOAWAY | MAX_PUSH_ID | CANCEL_PUSH) {
+        // Type and length of so short a frame take a byte each; of a longer one, the length is part of what is left.
+        let payload = &frame[2..];
+        if varint(payload).is_none_or(|(_, length)| length != payload.len()) {
+            return Err(broken(Code::H3_FRAME_ERROR, "a frame's payload is malformed"));
+        }
+    }
+    Ok(Piece::Whole(frame))
 }
 
 // === impl State, Header ===

@@ -45,7 +45,7 @@ const SIGNS_OF_LIFE: u32 = 3;
 /// HTTP/3 bytes of a head beyond those that it may have once it is decoded: h3 still answers such a request.
 const HEAD_SLACK: usize = 2;
 
-/// A port that is served.
+/// A port that is served, until it is told to retire.
 pub struct Handle(Rc<Orders>);
 
 /// A port that ends once its requests are answered.

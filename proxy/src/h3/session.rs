@@ -20,7 +20,7 @@ use std::{
 use tokio::{task::JoinSet, time::Sleep};
 
 /// Time in which requests may still come after the client was told to send none, beside two round trips.
-const FAREWELL: Duration = Duration::from_millis(50);
+const FAREWELL: Duration = Duration::from_millis(200);
 /// Requests without a complete head after which a connection is ended: h3 remembers each of them.
 const HEADLESS_MAX: usize = 4096;
 /// Requests that a first GOAWAY still allows: all of them (RFC 9114, 5.2).

@@ -77,7 +77,8 @@ fn a_head_that_decodes_to_too_much_is_answered_with_431() {
         send.write_all(&[&[0x01, 0x40, fields.len() as u8][..], &fields].concat()).await.unwrap();
         send.finish().unwrap();
         let answer = receive.read_to_end(1000).await.unwrap();
-        assert!(answer.windows(3).any(|three| three == b"431") || answer.len() > 2, "{answer:?}");
+        // "431" in the Huffman code of RFC 7541.
+        assert!(contains(&answer, b"\x69\x90\xff"), "{answer:?}");
         while site.limit("header_bytes_max") < 1.0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -94,7 +95,7 @@ fn an_empty_piece_is_no_end_of_a_body() {
         send.write_all(&[&post()[..], b"\x00\x02he\x00\x00\x21\x01x\x00\x03llo"].concat()).await.unwrap();
         send.finish().unwrap();
         let answer = receive.read_to_end(10_000).await.unwrap();
-        assert!(answer.windows(7).any(|body| body == b"\x00\x05hello") || contains(&answer, b"hello"), "{answer:?}");
+        assert!(contains(&answer, b"hello"), "{answer:?}");
     });
 }
 
@@ -128,7 +129,7 @@ fn a_client_that_gives_up_request_after_request_is_sent_away() {
 #[test]
 fn a_head_that_never_comes_is_waited_for_no_longer_than_its_limit() {
     run(async {
-        let site = Site::start(Limits { header_timeout: Duration::from_millis(200), ..Limits::default() }).await;
+        let site = Site::start(Limits { header_timeout: Duration::from_secs(2), ..Limits::default() }).await;
         let (connection, _control) = connect(&site).await;
         let (mut send, mut receive) = connection.open_bi().await.unwrap();
         send.write_all(&post()[..5]).await.unwrap();
@@ -136,6 +137,30 @@ fn a_head_that_never_comes_is_waited_for_no_longer_than_its_limit() {
         let reset = quinn::ReadError::Reset((Code::H3_REQUEST_CANCELLED.value() as u32).into());
         assert_eq!(error, quinn::ReadToEndError::Read(reset));
         assert_eq!(site.limit("header_timeout"), 1.0);
+    });
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up() {
+    run(async {
+        let site = Site::start(Limits { stream_idle_timeout: Duration::from_millis(300), ..Limits::default() }).await;
+        let mut transport = quinn::TransportConfig::default();
+        transport.stream_receive_window(1000u32.into());
+        let connection = site.quic_with("a.example", transport).await.unwrap();
+        let mut control = connection.open_uni().await.unwrap();
+        control.write_all(b"\x00\x04\x00").await.unwrap();
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        // Longer than what the client takes, and shorter than what the server keeps for it.
+        let body = [b'x'; 3000];
+        send.write_all(&[&post()[..], b"\x00\x4b\xb8", &body].concat()).await.unwrap();
+        send.finish().unwrap();
+        while site.limit("stream_idle_timeout") < 1.0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let error = receive.read_to_end(10_000).await.unwrap_err();
+        let reset = quinn::ReadError::Reset((Code::H3_REQUEST_CANCELLED.value() as u32).into());
+        assert_eq!(error, quinn::ReadToEndError::Read(reset));
+        assert_serves(&site).await;
     });
 }
 

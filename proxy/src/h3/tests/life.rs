@@ -116,21 +116,10 @@ fn connections_over_their_limit_are_refused() {
 #[test]
 fn a_connection_that_asks_nothing_is_ended_when_its_worker_says_so() {
     run(async {
-        let limits = Limits { keepalive_timeout: Duration::from_millis(300), ..Limits::default() };
-        let site = Site::start(limits).await;
+        let site = Site::start(Limits::default()).await;
         let client = site.client("a.example").await;
-        let ended = client.connection.clone();
-        let closed = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                crate::clock::now();
-                site.worker.sweep();
-            }
-        };
-        let error = tokio::select! {
-            error = ended.closed() => error,
-            () = closed => unreachable!(),
-        };
+        site.worker.watchlist.end(true);
+        let error = client.connection.closed().await;
         assert_eq!(close_code(&error), Some(Code::H3_NO_ERROR.value()), "{error:?}");
     });
 }

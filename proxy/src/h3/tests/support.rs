@@ -95,6 +95,15 @@ impl Site {
 
     /// Connects by QUIC alone.
     pub async fn quic(&self, server_name: &str) -> Result<quinn::Connection, quinn::ConnectionError> {
+        self.quic_with(server_name, quinn::TransportConfig::default()).await
+    }
+
+    /// Connects by QUIC with settings of one's own.
+    pub async fn quic_with(
+        &self,
+        server_name: &str,
+        transport: quinn::TransportConfig,
+    ) -> Result<quinn::Connection, quinn::ConnectionError> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let mut tls = rustls::ClientConfig::builder_with_provider(provider().clone())
@@ -104,7 +113,8 @@ impl Site {
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h3".to_vec()];
         let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
-        let config = quinn::ClientConfig::new(Arc::new(tls));
+        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        config.transport_config(Arc::new(transport));
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         endpoint.connect_with(config, self.address, server_name).unwrap().await
     }
