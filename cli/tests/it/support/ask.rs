@@ -68,11 +68,6 @@ impl<'a> Ask<'a> {
         self
     }
 
-    pub fn sni(mut self, name: &str) -> Self {
-        self.options.sni = Some(name.to_owned());
-        self
-    }
-
     pub fn trust(mut self, pem: &str) -> Self {
         self.options.trust = Trust::Pem(pem.to_owned());
         self
@@ -85,11 +80,6 @@ impl<'a> Ask<'a> {
 
     pub fn identity(mut self, certificate: PathBuf, key: PathBuf) -> Self {
         self.options.identity = Some(ClientIdentity { certificate, key });
-        self
-    }
-
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = timeout;
         self
     }
 

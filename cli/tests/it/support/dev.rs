@@ -38,14 +38,14 @@ pub struct Dev {
 /// How a `dev` is started.
 #[derive(Default)]
 pub struct DevBuilder {
-    files: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     args: Vec<String>,
-    env: Vec<(String, String)>,
     unprivileged: bool,
 }
 
+#[derive(Clone)]
 struct Home {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     manifests: PathBuf,
     state: PathBuf,
 }
@@ -66,8 +66,13 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
 
 impl DevBuilder {
     /// A file of the manifests.
-    pub fn file(mut self, name: &str, text: impl Into<String>) -> Self {
-        self.files.push((name.to_owned(), text.into()));
+    pub fn file(self, name: &str, text: impl Into<String>) -> Self {
+        self.bytes(name, text.into().as_bytes())
+    }
+
+    /// A file beside the manifests.
+    pub fn bytes(mut self, name: &str, bytes: &[u8]) -> Self {
+        self.files.push((name.to_owned(), bytes.to_vec()));
         self
     }
 
@@ -83,12 +88,6 @@ impl DevBuilder {
         self
     }
 
-    /// A variable of the environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// As a user without privileges.
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = true;
@@ -98,12 +97,12 @@ impl DevBuilder {
     /// Starts it and waits until it serves.
     pub async fn start(self) -> Dev {
         let home = Home::new();
-        let gateway = self.files.iter().find_map(|(_, text)| first_address(text));
-        for (name, text) in &self.files {
-            home.write(name, text);
+        let gateway = self.files.iter().find_map(|(_, text)| first_address(&String::from_utf8_lossy(text)));
+        for (name, bytes) in &self.files {
+            home.write(name, bytes);
         }
         let mut command = home.command();
-        command.args(&self.args).envs(self.env);
+        command.args(&self.args);
         if self.unprivileged && is_root() {
             for path in [home.dir.path(), &home.manifests, &home.state] {
                 chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -133,13 +132,13 @@ impl Home {
         let (manifests, state) = (dir.path().join("manifests"), dir.path().join("state"));
         std::fs::create_dir(&manifests).unwrap();
         std::fs::create_dir(&state).unwrap();
-        Self { dir, manifests, state }
+        Self { dir: Arc::new(dir), manifests, state }
     }
 
     /// Writes a file as a whole, so that nobody reads half of it.
-    fn write(&self, name: &str, text: &str) {
+    fn write(&self, name: &str, bytes: &[u8]) {
         let (path, beside) = (self.manifests.join(name), self.state.with_extension("new"));
-        std::fs::write(&beside, text).unwrap();
+        std::fs::write(&beside, bytes).unwrap();
         std::fs::rename(beside, path).unwrap();
     }
 
@@ -207,6 +206,13 @@ impl Dev {
         Self::run(home.command(), home, gateway).await
     }
 
+    /// Starts a process that takes over the sockets of this one.
+    pub async fn taken_over(&self) -> Self {
+        let mut command = self.home.command();
+        command.arg("--take-over");
+        Self::run(command, self.home.clone(), self.gateway).await
+    }
+
     /// Fails if the process has gone.
     pub fn assert_alive(&mut self) {
         assert!(self.process.is_alive(), "the process has ended");
@@ -253,7 +259,7 @@ impl Dev {
     /// Saves a file of this name and waits until it was read.
     pub async fn save_file(&self, name: &str, text: &str) {
         let before = self.reloads();
-        self.home.write(name, text);
+        self.home.write(name, text.as_bytes());
         let reloaded = || async { (self.reloads() > before).then_some(()) };
         eventually("reloaded", reloaded).await;
     }

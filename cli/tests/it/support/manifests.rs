@@ -133,3 +133,18 @@ pub fn indented(text: &str, by: usize) -> String {
     let pad = " ".repeat(by);
     text.lines().map(|line| format!("{pad}{line}")).collect::<Vec<_>>().join("\n")
 }
+
+/// A WasmFilter whose module lies beside the manifests.
+pub fn wasm_filter(name: &str, module: &str, more: &str) -> String {
+    object(
+        "portolan.dev/v1alpha1",
+        "WasmFilter",
+        name,
+        &format!("spec:\n  module: {{file: {module}}}\n{}", indented(more, 2)),
+    )
+}
+
+/// A filter of a rule that names a WasmFilter.
+pub fn wasm(name: &str) -> String {
+    format!("{{type: ExtensionRef, extensionRef: {{group: portolan.dev, kind: WasmFilter, name: {name}}}}}")
+}
