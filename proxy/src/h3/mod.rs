@@ -2,6 +2,7 @@
 //! It binds no socket, and decides nothing about a request.
 
 mod body;
+mod convert;
 mod exchange;
 mod frames;
 mod head;

@@ -3,6 +3,7 @@
 
 use super::{session::Session, transport::Link};
 use crate::{
+    accept::port_labels,
     conn::Conn,
     limits::Limits,
     serve::Counted,
@@ -12,6 +13,7 @@ use crate::{
     worker::Worker,
 };
 use h3::error::Code;
+use portolan_telemetry::metrics::Connections;
 use portolan_translate::snapshot::{Port, PortKind, TlsPort, Transport};
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 use std::{
@@ -79,6 +81,7 @@ struct Served {
     tls_port: Arc<TlsPort>,
     /// `None`: there is no TLS with which QUIC could be served.
     tls: Option<(Arc<ServerConfig>, QuicTls)>,
+    metrics: Connections,
 }
 
 /// Serves HTTP/3 beside the HTTPS port that is bound at `bind`, in the background, by the snapshot in force. `socket`
@@ -209,7 +212,8 @@ impl Endpoints {
             _ => {
                 let tls = self.configure(&tls_port);
                 self.endpoint.set_server_config(tls.as_ref().map(|(config, _)| ServerConfig::clone(config)));
-                self.served = Some(Served { port, tls_port, tls });
+                let metrics = self.worker.metrics.connections(&port_labels(&port));
+                self.served = Some(Served { port, tls_port, tls, metrics });
             }
         }
     }
@@ -246,10 +250,10 @@ impl Endpoints {
         self.watchlist.add(&watch);
         let arrival = Arrival { worker: self.worker.clone(), port: served.port.clone(), config, tls, watch };
         let counted = Counted::new(self.open.clone(), self.connections.clone());
-        let orders = self.orders.clone();
+        let (open, orders) = (served.metrics.open(), self.orders.clone());
         tokio::task::spawn_local(async move {
             arrival.serve(incoming).await;
-            drop(counted);
+            drop((counted, open));
             orders.changed.notify_one();
         });
     }

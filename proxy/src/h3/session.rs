@@ -46,14 +46,7 @@ enum Phase {
     Left,
 }
 
-enum Event {
-    Accepted(Result<Option<RequestResolver<Transport, Bytes>>, ConnectionError>),
-    RequestEnded,
-    Told(Command),
-    FarewellOver,
-}
-
-/// What comes after an event.
+/// What comes next.
 enum Next {
     GoOn,
     End,
@@ -89,8 +82,8 @@ impl Session {
     /// Serves requests until the connection ends.
     pub async fn run(mut self) {
         loop {
-            let event = self.event().await;
-            match self.take(event).await {
+            match self.step().await {
+                Next::GoOn if matches!(self.phase, Phase::Left) && self.requests.is_empty() => break,
                 Next::GoOn => {}
                 Next::End => break,
                 Next::Abort(limit) => {
@@ -102,7 +95,8 @@ impl Session {
         self.link.close(Code::H3_NO_ERROR, "");
     }
 
-    async fn event(&mut self) -> Event {
+    /// Waits for what happens next, and does what it asks for.
+    async fn step(&mut self) -> Next {
         let (watch, phase) = (&self.conn.watch, &mut self.phase);
         let told = poll_fn(|cx| match watch.poll_command(cx) {
             Command::None => Poll::Pending,
@@ -116,48 +110,40 @@ impl Session {
         };
         tokio::select! {
             biased;
-            command = told => Event::Told(command),
-            Some(_) = self.requests.join_next(), if !self.requests.is_empty() => Event::RequestEnded,
-            () = farewell => Event::FarewellOver,
-            accepted = self.h3.accept() => Event::Accepted(accepted),
-        }
-    }
-
-    async fn take(&mut self, event: Event) -> Next {
-        match event {
-            Event::Accepted(Ok(Some(resolver))) => self.begin_request(resolver),
-            // The client has said that it will send nothing more, and everything is answered.
-            Event::Accepted(Ok(None)) => return Next::End,
-            Event::Accepted(Err(error)) => return self.failed(&error),
-            Event::RequestEnded => {
-                let limits = &self.conn.worker.shared.limits;
-                // All that the client may have open, given up at once, is no attack.
-                if self.tally.given_up() > limits.h2_pending_resets_max + limits.h2_streams_max as usize {
-                    return Next::Abort("h2_pending_resets_max");
-                }
-                if self.tally.headless() > HEADLESS_MAX {
-                    self.leave().await;
-                }
-            }
-            Event::Told(command) => match command.limit() {
-                Some(limit) => return Next::Abort(limit),
+            command = told => match command.limit() {
+                Some(limit) => Next::Abort(limit),
                 None => self.leave().await,
             },
-            Event::FarewellOver => self.refuse_more().await,
+            Some(_) = self.requests.join_next(), if !self.requests.is_empty() => self.request_ended().await,
+            () = farewell => self.refuse_more().await,
+            accepted = self.h3.accept() => match accepted {
+                Ok(Some(resolver)) => self.begin_request(resolver),
+                // The client has said that it will send nothing more, and everything is answered.
+                Ok(None) => Next::End,
+                Err(error) => self.failed(&error),
+            },
         }
-        let left = matches!(self.phase, Phase::Left) && self.requests.is_empty();
-        if left { Next::End } else { Next::GoOn }
     }
 
-    fn begin_request(&mut self, resolver: RequestResolver<Transport, Bytes>) {
-        let Some(stopped) = self.link.take_stopped() else { return };
+    async fn request_ended(&mut self) -> Next {
+        let limits = &self.conn.worker.shared.limits;
+        // All that the client may have open, given up at once, is no attack.
+        if self.tally.given_up() > limits.h2_pending_resets_max + limits.h2_streams_max as usize {
+            return Next::Abort("h2_pending_resets_max");
+        }
+        if self.tally.headless() > HEADLESS_MAX { self.leave().await } else { Next::GoOn }
+    }
+
+    fn begin_request(&mut self, resolver: RequestResolver<Transport, Bytes>) -> Next {
+        let Some(stopped) = self.link.take_stopped() else { return Next::GoOn };
         self.last = Some(resolver.frame_stream.id().into_inner());
         let exchange = Exchange::new(self.conn.clone(), stopped, self.tally.clone());
         self.requests.spawn_local(exchange.serve(resolver));
+        Next::GoOn
     }
 
     /// Tells the client to send nothing more. What is already on its way is still taken (RFC 9114, 5.2).
-    async fn leave(&mut self) {
+    async fn leave(&mut self) -> Next {
         if matches!(self.phase, Phase::Open) {
             let round_trips = self.link.connection().rtt() * 2;
             self.phase = Phase::Leaving(Box::pin(tokio::time::sleep(FAREWELL + round_trips)));
@@ -167,14 +153,16 @@ impl Session {
             // If it cannot be told, the connection is broken, which the next event says too.
             let _ = self.h3.shutdown(ANY_NUMBER).await;
         }
+        Next::GoOn
     }
 
     /// Tells the client which request was the last that is taken, and rejects what comes behind it.
-    async fn refuse_more(&mut self) {
+    async fn refuse_more(&mut self) -> Next {
         self.phase = Phase::Left;
         // Ids of requests are four apart.
         self.link.reject_from(self.last.map_or(0, |last| last + 4));
         let _ = self.h3.shutdown(1).await;
+        Next::GoOn
     }
 
     fn failed(&self, error: &ConnectionError) -> Next {

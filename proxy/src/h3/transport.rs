@@ -4,7 +4,10 @@
 //! h3-quinn cannot be used: its streams panic when they are stopped while somebody reads them, and let frames of any
 //! length through.
 
-use super::frames::{Fault, Frames, Piece};
+use super::{
+    convert::{closed, read_error, stream_id, varint, write_error},
+    frames::{Fault, Frames, Piece},
+};
 use crate::watch::{Watch, Watched};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
@@ -12,7 +15,7 @@ use h3::{
     error::Code,
     quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf},
 };
-use quinn::{ReadError, StoppedError, VarInt, WriteError};
+use quinn::{ReadError, StoppedError, VarInt};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -55,8 +58,10 @@ type Incoming<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>>>
 /// Opens our own streams.
 pub struct Opener {
     link: Rc<Link>,
-    opening: Option<Pin<Box<dyn Future<Output = Result<quinn::SendStream, quinn::ConnectionError>>>>>,
+    opening: Option<Opening>,
 }
+
+type Opening = Pin<Box<dyn Future<Output = Result<quinn::SendStream, quinn::ConnectionError>>>>;
 
 /// A request's stream.
 pub struct Both {
@@ -390,45 +395,5 @@ impl Drop for Receiver {
     /// What is left of a request that is answered is of no use (RFC 9114, 4.1).
     fn drop(&mut self) {
         let _ = self.stream.stop(varint(Code::H3_NO_ERROR.value()));
-    }
-}
-
-// === conversions ===
-
-fn varint(value: u64) -> VarInt {
-    VarInt::from_u64(value).unwrap_or(VarInt::MAX)
-}
-
-fn stream_id(id: quinn::StreamId) -> StreamId {
-    StreamId::try_from(u64::from(VarInt::from(id))).expect("both count up to the same number")
-}
-
-fn closed(error: quinn::ConnectionError) -> ConnectionErrorIncoming {
-    match error {
-        quinn::ConnectionError::ApplicationClosed(close) => {
-            ConnectionErrorIncoming::ApplicationClose { error_code: close.error_code.into_inner() }
-        }
-        quinn::ConnectionError::TimedOut => ConnectionErrorIncoming::Timeout,
-        other => ConnectionErrorIncoming::Undefined(Arc::new(other)),
-    }
-}
-
-fn read_error(error: ReadError) -> StreamErrorIncoming {
-    match error {
-        ReadError::Reset(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() },
-        ReadError::ConnectionLost(error) => {
-            StreamErrorIncoming::ConnectionErrorIncoming { connection_error: closed(error) }
-        }
-        other => StreamErrorIncoming::Unknown(other.into()),
-    }
-}
-
-fn write_error(error: WriteError) -> StreamErrorIncoming {
-    match error {
-        WriteError::Stopped(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() },
-        WriteError::ConnectionLost(error) => {
-            StreamErrorIncoming::ConnectionErrorIncoming { connection_error: closed(error) }
-        }
-        other => StreamErrorIncoming::Unknown(other.into()),
     }
 }
