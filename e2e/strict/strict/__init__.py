@@ -1,0 +1,1 @@
+"""Protocol suites of others, and what they lack, against a running `portolan dev`."""

@@ -1,0 +1,1 @@
+"""Tests of what judges the suites; they need nothing but Python."""
