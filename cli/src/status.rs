@@ -105,7 +105,7 @@ fn text(before: &Status, now: &Status) -> String {
     push(&mut out, &filters);
     let mut limits = Table::new(["LIMIT", "REACHED"]);
     for limit in &now.limits {
-        limits.row([limit.labels.get("limit").cloned().unwrap_or_default(), limit.value.to_string()]);
+        limits.row([limit.labels.get("portolan.limit").cloned().unwrap_or_default(), limit.value.to_string()]);
     }
     push(&mut out, &limits);
     now.problems.iter().for_each(|problem| out.push_str(&format!("problem: {problem}\n")));

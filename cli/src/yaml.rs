@@ -65,7 +65,7 @@ mod tests {
         let value = serde_json::json!({
             "a": [1, {"b": "x y", "c": []}, ["d"]], "n": null, "yes": "no", "t": "12", "empty": {}, "s": "a\nb: c",
         });
-        let (documents, problems) = portolan_source::parse_str("t.yaml", &to_yaml(&value));
+        let (documents, problems) = portolan_source::parse_str("t.yaml".as_ref(), &to_yaml(&value));
         assert!(problems.is_empty(), "{problems:?}\n{}", to_yaml(&value));
         assert_eq!(documents[0].value, value);
     }

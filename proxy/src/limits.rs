@@ -1,4 +1,4 @@
-//! Every limit of the engine: name, default, unit. Each has a metric (`portolan_limit_reached_total{limit="…"}`).
+//! Every limit of the engine: name, default, unit. Each has a metric (`portolan_limit_reached_total{portolan_limit="…"}`).
 
 use std::time::Duration;
 

@@ -64,8 +64,11 @@ pub struct RuleState {
     turn: Cell<u64>,
     mirror_turn: Cell<u64>,
     metrics: WorkerMetrics,
-    series: RefCell<Vec<(Option<BackendIndex>, Rc<HttpServer>, Rc<HttpClient>)>>,
+    series: RefCell<Vec<Series>>,
 }
+
+/// Metrics of what a rule sends to one backend (`None`: of what it answers itself).
+type Series = (Option<BackendIndex>, Rc<HttpServer>, Rc<HttpClient>);
 
 /// How a rule is named in logs and metrics.
 pub struct RuleNames {

@@ -4,11 +4,14 @@
 use portolan_wasm::{MetricValue, Shared};
 use std::fmt::Write;
 
+/// Reads the number of one kind of line.
+type Read = fn(&MetricValue) -> Option<i128>;
+
 /// What follows the engine's own metrics.
 pub fn prometheus(shared: &Shared) -> String {
     let mut out = String::new();
     let metrics = shared.metrics();
-    let kinds: [(&str, &str, fn(&MetricValue) -> Option<i128>); 4] = [
+    let kinds: [(&str, &str, Read); 4] = [
         ("portolan_filter_user_counter_total", "counter", counter),
         ("portolan_filter_user_gauge", "gauge", gauge),
         ("portolan_filter_user_histogram_count", "counter", histogram_count),

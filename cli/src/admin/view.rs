@@ -135,7 +135,7 @@ pub fn status(shared: &Shared, metrics: &Registry, statuses: &Statuses) -> Statu
         endpoints: endpoints(&published.snapshot, shared),
         filters: snapshot.group_by("portolan.filter.duration", &["portolan.filter"], all),
         filter_failures: snapshot.group_by("portolan.filter.failures", &["portolan.filter"], all),
-        limits: snapshot.group_by("portolan.limit.reached", &["limit"], all),
+        limits: snapshot.group_by("portolan.limit.reached", &["portolan.limit"], all),
         problems: statuses.problems().map(|problem| problem.to_string()).collect(),
     }
 }

@@ -24,7 +24,10 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
 /// Filters of one worker, by their address in the snapshot, which each entry keeps from meaning anything else.
 #[derive(Default)]
-pub struct Filters(RefCell<HashMap<usize, (Arc<WasmFilter>, Result<Rc<Filter>, Arc<str>>)>>);
+pub struct Filters(RefCell<HashMap<usize, SetUp>>);
+
+/// A filter's object, and the filter as it runs or why it does not.
+type SetUp = (Arc<WasmFilter>, Result<Rc<Filter>, Arc<str>>);
 
 /// A filter that runs on this worker.
 pub struct Filter {

@@ -28,7 +28,7 @@ pub struct Metered {
 
 impl Metered {
     /// Puts a body under limits; one that is there as a whole needs none.
-    pub fn new(body: RequestBody, bytes: Rc<Cell<u64>>, limits: Arc<Limits>) -> RequestBody {
+    pub fn boxed(body: RequestBody, bytes: Rc<Cell<u64>>, limits: Arc<Limits>) -> RequestBody {
         RequestBody::Boxed(Box::pin(Self { body, bytes, limits, patience: None }))
     }
 

@@ -156,6 +156,6 @@ impl Body for Copy {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }

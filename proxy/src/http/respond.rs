@@ -188,7 +188,7 @@ fn limited(
     if limits.body_bytes_max.zip(length).is_some_and(|(limit, length)| length > limit) {
         return Err(ErrorKind::BodyTooLarge.into());
     }
-    Ok(meter::Metered::new(body, record.meter(), limits.clone()))
+    Ok(meter::Metered::boxed(body, record.meter(), limits.clone()))
 }
 
 // === match ===
