@@ -205,3 +205,17 @@ async fn frames_out_of_order_end_the_connection() {
     }
     dev.assert_alive();
 }
+
+#[tokio::test]
+async fn a_stream_that_the_client_cancels_ends_at_the_backend() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = service_at("one", listener.local_addr().unwrap(), None);
+    let dev = Dev::start([web(), backend, one_rule("r", "backendRefs: [{name: one, port: 8080}]")]).await;
+    let mut stream = TcpStream::connect(dev.address(8080).await).await.unwrap();
+    let head = headers(1, END_STREAM | END_HEADERS, &get());
+    stream.write_all(&[PREFACE, &settings(), &head].concat()).await.unwrap();
+    let (mut asked, _) = listener.accept().await.unwrap();
+    crate::support::raw::until(&mut asked, "\r\n\r\n").await;
+    stream.write_all(&reset(1)).await.unwrap();
+    assert_ne!(rest(&mut asked).await.1, End::Silent, "the backend works for nobody");
+}

@@ -1,7 +1,11 @@
 //! Changes under load: configuration, listeners and endpoints come and go, and no request is lost.
 
-use crate::support::{Dev, manifests::*};
-use portolan_client::{Client, Load, Tally, run_load};
+use crate::support::{
+    Backend, Dev,
+    certificates::{Authority, secret},
+    manifests::*,
+};
+use portolan_client::{Client, HttpVersion, Load, Tally, run_load};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -124,4 +128,47 @@ async fn backends_swapped_under_load_lose_no_request() {
     let tally = running.end().await;
     assert_eq!((tally.failed(), tally.status(200)), (0, 12_000), "{tally:?}");
     assert!(tally.pod("old-0") > 0 && tally.pod("new-0") > 0, "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoints_swapped_under_load_lose_no_request() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let gateway = web();
+    let documents =
+        |backend: &Backend| [gateway.clone(), service_at("one", backend.address, None), versioned(0, "one")];
+    let dev = Dev::start(documents(&old)).await;
+    let (client, load) = dev.ask("http://a.test:8080/").load(6_000, 8).await;
+    let running = Running::start(client, load);
+    for (step, backend) in [&new, &old, &new].into_iter().enumerate() {
+        running.progress.reached((step as u64 + 1) * 1_500).await;
+        dev.save(documents(backend)).await;
+        let seen = backend.seen().len();
+        backend.received(seen + 10).await;
+    }
+    let tally = running.end().await;
+    assert_eq!((tally.failed(), tally.status(200)), (0, 6_000), "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_replaced_under_load_lose_no_request() {
+    let ca = Authority::new();
+    let listener = "- {name: x, port: 8443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: cert}]}}";
+    let gateway = gateway("web", listener);
+    let documents = |at: u32| {
+        let issued = ca.server(&["a.test", &format!("v{at}.test")]);
+        [gateway.clone(), secret("cert", &issued), echo("one"), versioned(at, "one")]
+    };
+    for version in [HttpVersion::Http1, HttpVersion::Http2, HttpVersion::Http3] {
+        let dev = Dev::start(documents(0)).await;
+        let ask = dev.ask("https://a.test:8443/?echo-body-size=10").trust(ca.pem()).version(version);
+        let (client, load) = ask.load(3_000, 6).await;
+        let running = Running::start(client, load.by_header("x-config".parse().unwrap()));
+        for at in 1..=2 {
+            running.progress.reached(u64::from(at) * 1_000).await;
+            dev.save(documents(at)).await;
+        }
+        let tally = running.end().await;
+        assert_eq!((tally.failed(), tally.status(200)), (0, 3_000), "{version:?}: {tally:?}");
+        assert!(tally.header("v2") > 0, "{version:?}: {tally:?}");
+    }
 }

@@ -1,13 +1,16 @@
 //! A second process takes over the sockets of the first: no connection is refused, no request is lost.
 
 use crate::support::{Dev, manifests::*};
-use portolan_client::run_load;
+use portolan_client::{HttpVersion, run_load};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_takes_over_loses_no_request() {
-    let documents = [web(), echo("one"), one_rule("r", "backendRefs: [{name: one, port: 8080}]")];
+/// Takes over under load, and fails if a request is lost.
+async fn taken_over_under_load(url: &str, version: HttpVersion) {
+    let listeners = format!(
+        "{HTTP}\n- {{name: tls, port: 8443, protocol: HTTPS, hostname: a.test, tls: {{certificateRefs: [{{name: made}}]}}}}"
+    );
+    let documents = [gateway("web", &listeners), echo("one"), one_rule("r", "backendRefs: [{name: one, port: 8080}]")];
     let mut first = Dev::start(documents).await;
-    let (client, load) = first.ask("http://a.test:8080/?echo-body-size=10").load(1_000_000, 8).await;
+    let (client, load) = first.ask(url).version(version).load(1_000_000, 8).await;
     let progress = load.progress.clone();
     let running = tokio::spawn(async move { run_load(&client, &load).await });
     progress.reached(1_000).await;
@@ -17,8 +20,15 @@ async fn a_process_that_takes_over_loses_no_request() {
     progress.reached(finished + 1_000).await;
     progress.stop();
     let tally = running.await.unwrap();
-    assert_eq!((tally.failed(), tally.status(200)), (0, tally.requests), "{tally:?}");
+    assert_eq!((tally.failed(), tally.status(200)), (0, tally.requests), "{url} {version:?}: {tally:?}");
     assert_eq!(second.ask("http://a.test:8080/").send().await.pod(), "one-0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_takes_over_loses_no_request() {
+    taken_over_under_load("http://a.test:8080/?echo-body-size=10", HttpVersion::Http1).await;
+    taken_over_under_load("http://a.test:8080/?echo-body-size=10", HttpVersion::Http2).await;
+    taken_over_under_load("https://a.test:8443/?echo-body-size=10", HttpVersion::Negotiated).await;
 }
 
 #[tokio::test]

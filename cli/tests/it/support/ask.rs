@@ -83,6 +83,11 @@ impl<'a> Ask<'a> {
         self
     }
 
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
     /// Sends it; an answer has to come.
     pub async fn send(self) -> Reply {
         let target = self.request.target.to_string();

@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The user that is nobody on Debian and its like.
 const NOBODY: u32 = 65534;
 
+/// Where this variable is set, every `dev` runs as nobody.
+const UNPRIVILEGED: &str = "PORTOLAN_TEST_UNPRIVILEGED";
+
 /// A running `dev`.
 pub struct Dev {
     process: Process,
@@ -103,7 +106,8 @@ impl DevBuilder {
         }
         let mut command = home.command();
         command.args(&self.args);
-        if self.unprivileged && is_root() {
+        let unprivileged = self.unprivileged || std::env::var_os(UNPRIVILEGED).is_some();
+        if unprivileged && is_root() {
             for path in [home.dir.path(), &home.manifests, &home.state] {
                 chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
             }
