@@ -11,6 +11,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CLOSE_FRAME = b"\x88\x02\x03\xe8"
 GREETING_FRAME = b"\x81\x05hello"
 LATE_BYTES = b"late" * (1 << 18)
+LATE_SECONDS = 0.2
 READ_BYTES = 1 << 16
 
 counted = 0
@@ -92,6 +93,8 @@ async def answer_late(reader, writer, head) -> None:
     writer.write(head)
     while await reader.read(READ_BYTES):
         pass
+    # A client that ends TLS with OpenSSL takes what comes within that one call for an error.
+    await asyncio.sleep(LATE_SECONDS)
     writer.write(LATE_BYTES)
     await writer.drain()
 

@@ -17,7 +17,7 @@ def row(judgement: Judgement) -> str:
     if result.not_served:
         return _line([result.title, result.version, "**not served**", "", ""])
     skipped = result.count(Outcome.SKIPPED)
-    passed = f"{result.count(Outcome.PASSED)} of {len(result.cases) - skipped}"
+    passed = f"{judgement.passed()} of {len(result.cases) - skipped}"
     return _line([result.title, result.version, passed, len(judgement.known) or "", skipped or ""])
 
 

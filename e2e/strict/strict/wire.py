@@ -98,7 +98,7 @@ class Wire:
         if isinstance(self.socket, ssl.SSLSocket):
             # Reading stays possible: this sends the alert and does not wait for the other side's.
             self.socket.settimeout(0)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(ssl.SSLWantReadError):
                 self.socket.unwrap()
             self.socket.settimeout(SECONDS_MAX)
             return

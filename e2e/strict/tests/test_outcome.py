@@ -29,6 +29,12 @@ class Judge(unittest.TestCase):
         surprises = judge(result(Case("bad", Outcome.PASSED)), [KNOWN]).surprises
         self.assertEqual(surprises, ["bad: passed, but expected to fail"])
 
+    def test_a_case_that_fails_sometimes_counts_alike_however_it_ends(self):
+        lucky = Expectation("suite", "bad", "a race", sometimes=True)
+        for outcome in (Outcome.PASSED, Outcome.FAILED):
+            judgement = judge(result(PASSED, Case("bad", outcome)), [lucky])
+            self.assertEqual((judgement.known, judgement.surprises, judgement.passed()), ([lucky], [], 1))
+
     def test_an_expectation_whose_case_is_gone_is_a_surprise(self):
         self.assertEqual(judge(result(PASSED), [KNOWN]).surprises, ["bad: expected to fail, but no such case ran"])
 
