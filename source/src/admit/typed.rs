@@ -25,13 +25,18 @@ impl Reader for JsonReader<'_> {
         let mut track = serde_path_to_error::Track::new();
         let tracked = serde_path_to_error::Deserializer::new(self.value, &mut track);
         let faults = self.faults;
-        let result = serde_ignored::deserialize(tracked, |path| {
+        let mut note = |path: serde_ignored::Path<'_>| {
             let path = ignored_path(&path);
             // The types of our own kinds keep neither; the envelope was checked before.
             if !matches!(path.as_slice(), [Step::Key(key)] if key == "apiVersion" || key == "kind") {
                 faults.push(FieldFault::new(path, "unknown field"));
             }
-        });
+        };
+        // Erased, so that the two layers are compiled once and not for each of Kubernetes' hundreds of types.
+        let result: Result<T, erased_serde::Error> = {
+            let ignored = serde_ignored::Deserializer::new(tracked, &mut note);
+            erased_serde::deserialize(&mut <dyn erased_serde::Deserializer<'_>>::erase(ignored))
+        };
         match result {
             Ok(object) => Some(object),
             Err(error) => {
@@ -48,7 +53,7 @@ impl Reader for JsonReader<'_> {
 pub(super) const BOOLEAN_HINT: &str = " (yes, no, on, off, y and n are booleans unless they are quoted)";
 
 /// The error in words that fit the field.
-fn explain(path: &[Step], error: &serde_json::Error) -> String {
+fn explain(path: &[Step], error: &impl std::fmt::Display) -> String {
     let message = error.to_string();
     match path {
         [Step::Key(field), Step::Key(_)]
