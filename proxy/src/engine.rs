@@ -7,7 +7,7 @@ use crate::{
 };
 use portolan_translate::snapshot::{Snapshot, Transport};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{
@@ -32,7 +32,22 @@ pub struct Engine {
     shared: Arc<Shared>,
     listeners: Arc<Listeners>,
     workers: Vec<WorkerHandle>,
-    bound: BTreeMap<BindKey, Bound>,
+    bound: BTreeMap<BindKey, Listening>,
+}
+
+/// A socket, and what is served on it.
+struct Listening {
+    bound: Bound,
+    kind: Kind,
+}
+
+/// What is served on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A port of the snapshot.
+    Port,
+    /// HTTP/3 beside one.
+    Quic,
 }
 
 struct WorkerHandle {
@@ -60,27 +75,29 @@ impl Engine {
     /// Serves a snapshot from now on; gives its number. What cannot be listened on is told, and everything else is
     /// served. Blocks for as long as the workers need to take the order.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> (u64, Vec<BindError>) {
-        let wanted: BTreeSet<BindKey> = snapshot.ports.iter().map(|port| (port.bind, port.transport)).collect();
-        let quic: BTreeSet<BindKey> = serve::quic_binds(&snapshot).collect();
+        let ports = snapshot.ports.iter().map(|port| ((port.bind, port.transport), Kind::Port));
+        let wanted: BTreeMap<BindKey, Kind> =
+            serve::quic_binds(&snapshot).map(|key| (key, Kind::Quic)).chain(ports).collect();
         let generation = self.shared.publish(snapshot);
-        let gone: Vec<_> = self.bound.extract_if(.., |key, _| !wanted.contains(key) && !quic.contains(key)).collect();
+        // A UDP socket that changes between a listener and HTTP/3 is closed, and opened again.
+        let gone: Vec<_> = self.bound.extract_if(.., |key, held| wanted.get(key) != Some(&held.kind)).collect();
         let mut failures = Vec::new();
         let mut listen = Vec::new();
-        for key in wanted.union(&quic) {
-            if self.bound.contains_key(key) {
+        let retire: Vec<BindKey> = gone.iter().map(|(key, _)| *key).collect();
+        for (_, held) in gone {
+            self.retire(held.bound);
+        }
+        for (key, kind) in wanted {
+            if self.bound.contains_key(&key) {
                 continue;
             }
             match self.listeners.bind(key.0, key.1) {
                 Ok(bound) => {
-                    listen.push((*key, bound.clone()));
-                    self.bound.insert(*key, bound);
+                    listen.push((key, bound.clone()));
+                    self.bound.insert(key, Listening { bound, kind });
                 }
                 Err(error) => failures.push(error),
             }
-        }
-        let retire: Vec<BindKey> = gone.iter().map(|(key, _)| *key).collect();
-        for (_, bound) in gone {
-            self.retire(bound);
         }
         let count = self.workers.len();
         self.order(|worker| Order::Follow {
@@ -108,8 +125,8 @@ impl Engine {
     /// within the limit. Blocks meanwhile.
     pub fn drain(mut self) -> bool {
         self.shared.drain();
-        for bound in std::mem::take(&mut self.bound).into_values() {
-            self.retire(bound);
+        for held in std::mem::take(&mut self.bound).into_values() {
+            self.retire(held.bound);
         }
         self.order(|_| Order::Drain);
         let deadline = Instant::now() + self.shared.limits.drain_timeout;

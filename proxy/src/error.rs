@@ -47,6 +47,8 @@ pub enum ErrorKind {
     UpstreamConnect,
     /// The connection to the endpoint broke before the response.
     UpstreamReset,
+    /// The endpoint took back this one request, on a connection that goes on.
+    UpstreamCancelled,
     /// The endpoint's answer breaks the protocol.
     UpstreamProtocol,
     /// One try took too long.
@@ -98,7 +100,7 @@ impl ErrorKind {
             Self::UnresolvedFilter | Self::InvalidBackend => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FilterAnswered => StatusCode::FORBIDDEN,
             Self::FilterFailed | Self::NoEndpoint | Self::UpstreamConnect => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UpstreamReset | Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
+            Self::UpstreamReset | Self::UpstreamCancelled | Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -108,7 +110,7 @@ impl ErrorKind {
         match self {
             Self::NotFound | Self::MethodNotAllowed => 12,
             Self::UpstreamTimeout | Self::RequestTimeout | Self::BodyTimeout => 4,
-            Self::ClientClosed => 1,
+            Self::ClientClosed | Self::UpstreamCancelled => 1,
             Self::FilterAnswered => 7,
             Self::BadRequest | Self::Misdirected | Self::UpgradeRefused => 13,
             Self::HeadersTooLarge | Self::UriTooLong | Self::BodyTooLarge => 8,
@@ -141,6 +143,7 @@ impl ErrorKind {
             Self::NoEndpoint => "no_endpoint",
             Self::UpstreamConnect => "upstream_connect",
             Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamCancelled => "upstream_cancelled",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::RequestTimeout => "request_timeout",
@@ -156,6 +159,7 @@ impl ErrorKind {
             Self::NoEndpoint
             | Self::UpstreamConnect
             | Self::UpstreamReset
+            | Self::UpstreamCancelled
             | Self::UpstreamProtocol
             | Self::UpstreamTimeout
             | Self::RequestTimeout => ErrorSource::Upstream,
@@ -182,6 +186,7 @@ impl ErrorKind {
             Self::NoEndpoint => "the backend has no endpoint",
             Self::UpstreamConnect => "the backend cannot be reached",
             Self::UpstreamReset => "the backend closed the connection",
+            Self::UpstreamCancelled => "the backend cancelled the request",
             Self::UpstreamProtocol => "the backend's answer breaks the protocol",
             Self::UpstreamTimeout | Self::RequestTimeout => "the backend did not answer in time",
             Self::ClientClosed => "the client went away",

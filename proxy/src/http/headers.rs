@@ -115,6 +115,52 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     }
 }
 
+/// Takes out of trailers what frames, routes or authorizes a message, or speaks of the client (RFC 9110, 6.5.1): whoever
+/// merges trailers into headers must not be fooled by it.
+pub fn sanitise_trailers(trailers: &mut HeaderMap) {
+    let forbidden = |name: &HeaderName| {
+        let text = name.as_str();
+        is_hop_by_hop(name)
+            || NEVER_IN_TRAILERS.contains(name)
+            || text == "forwarded"
+            || text.starts_with("x-forwarded-")
+            || text.starts_with("if-")
+    };
+    let names: Vec<HeaderName> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
+    for name in names {
+        trailers.remove(name);
+    }
+}
+
+const NEVER_IN_TRAILERS: [HeaderName; 14] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::CONTENT_RANGE,
+    header::HOST,
+    header::TRAILER,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::EXPECT,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::CACHE_CONTROL,
+    header::LOCATION,
+];
+
+/// HTTP/2 and HTTP/3 clients may send cookies in pieces; for HTTP/1.1 they are one field again (RFC 9113, 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let mut values = headers.get_all(header::COOKIE).iter();
+    if values.next().is_none() || values.next().is_none() {
+        return;
+    }
+    let pieces: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
 /// Takes out what an untrusted client says of where it comes from.
 pub fn remove_forwarded(headers: &mut HeaderMap) {
     let claims = |name: &HeaderName| {
@@ -173,6 +219,30 @@ mod tests {
             (&headers["x-forwarded-for"], &headers["x-forwarded-proto"]),
             (&"1.2.3.4, 10.0.0.1".parse().unwrap(), &"https".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn trailers_cannot_frame_route_or_authorize() {
+        let mut trailers = map(&[
+            ("host", "evil"),
+            ("content-length", "7"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("authorization", "x"),
+            ("connection", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("grpc-status", "0"),
+            ("x-sum", "1"),
+        ]);
+        sanitise_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("grpc-status", "0"), ("x-sum", "1")]));
+    }
+
+    #[test]
+    fn cookies_in_pieces_become_one() {
+        let mut headers = map(&[("cookie", "a=1")]);
+        headers.append("cookie", HeaderValue::from_static("b=2"));
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1; b=2")]));
     }
 
     #[test]

@@ -42,6 +42,17 @@ impl Metered {
     }
 }
 
+/// Trailers of clients never say what only headers may.
+fn without_forbidden_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            super::headers::sanitise_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 impl Body for Metered {
     type Data = Bytes;
     type Error = BodyError;
@@ -60,7 +71,7 @@ impl Body for Metered {
                 return Poll::Ready(Some(Err(ErrorKind::BodyTooLarge.into())));
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map(without_forbidden_trailers)))
     }
 
     fn is_end_stream(&self) -> bool {

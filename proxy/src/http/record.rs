@@ -304,7 +304,7 @@ fn flag_of(error: &RequestError) -> ResponseFlag {
         ErrorKind::InvalidBackend => FlagKind::InvalidBackend.into(),
         ErrorKind::NoEndpoint => FlagKind::NoEndpoint.into(),
         ErrorKind::UpstreamConnect => FlagKind::UpstreamConnect.into(),
-        ErrorKind::UpstreamReset => FlagKind::UpstreamReset.into(),
+        ErrorKind::UpstreamReset | ErrorKind::UpstreamCancelled => FlagKind::UpstreamReset.into(),
         ErrorKind::UpstreamProtocol => FlagKind::UpstreamProtocol.into(),
         ErrorKind::UpstreamTimeout => FlagKind::UpstreamTimeout.into(),
         ErrorKind::RequestTimeout => FlagKind::RequestTimeout.into(),

@@ -120,6 +120,8 @@ fn decode(conn: &Conn, head: &mut request::Parts, upgrade: Option<&Upgrade>) -> 
             return Err(ErrorKind::MethodNotAllowed.into());
         }
         head.method = Method::GET;
+        // HTTP/2 has no use for the key; the backend's HTTP/1.1 demands one (RFC 8441, 5; RFC 6455, 4.1).
+        head.headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key(conn));
     }
     if head.headers.len() > limits.headers_max {
         return Err(ErrorKind::HeadersTooLarge.into());
@@ -139,12 +141,21 @@ fn decode(conn: &Conn, head: &mut request::Parts, upgrade: Option<&Upgrade>) -> 
     }
     let trailers = head.headers.get(header::TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
     headers::remove_hop_by_hop(&mut head.headers);
+    headers::join_cookies(&mut head.headers);
     // Our own server answers it, when the body is first read.
     head.headers.remove(header::EXPECT);
     if !conn.forwarded.is_trusted() {
         headers::remove_forwarded(&mut head.headers);
     }
     Ok(Decoded { host, trailers })
+}
+
+/// A key that nobody has to guess: it only proves that the backend speaks WebSocket.
+fn websocket_key(conn: &Conn) -> HeaderValue {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let (high, low) = (conn.worker.rng.next(), conn.worker.rng.next());
+    let key = STANDARD.encode([high.to_be_bytes(), low.to_be_bytes()].concat());
+    HeaderValue::try_from(key).expect("base64 is a valid header value")
 }
 
 /// The host, from the target or from Host (RFC 9112, 3.2: exactly one); afterwards it stands in Host alone.
@@ -283,6 +294,7 @@ fn switch(
     if upgrade.extended_connect {
         *response.status_mut() = StatusCode::OK;
         headers::remove_hop_by_hop(response.headers_mut());
+        response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
     } else {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }

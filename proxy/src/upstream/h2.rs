@@ -255,7 +255,11 @@ impl Drop for Transfer {
 }
 
 fn upstream_error(error: h2::Error) -> RequestError {
-    let kind = if error.is_io() || error.is_go_away() || error.is_remote() {
+    // A stream that the backend resets says nothing about the backend: it may have had its reasons, a deadline first of all.
+    let of_stream = error.is_reset() && error.is_remote() && error.reason() != Some(h2::Reason::REFUSED_STREAM);
+    let kind = if of_stream {
+        ErrorKind::UpstreamCancelled
+    } else if error.is_io() || error.is_go_away() || error.is_remote() {
         ErrorKind::UpstreamReset
     } else {
         ErrorKind::UpstreamProtocol

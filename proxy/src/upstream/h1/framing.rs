@@ -1,7 +1,7 @@
 //! Where an HTTP/1.1 message body ends (RFC 9112, 6 and 7): lengths, chunks and trailers. Pure state machines over
 //! bytes, strict: whatever two readers could read differently is an error.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A message that breaks RFC 9112.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,11 +146,9 @@ fn parse_trailers(section: &[u8]) -> Result<HeaderMap, Malformed> {
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("bad trailers"))?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| Malformed("bad trailers"))?;
-        // Fields that frame or route a message mean nothing in a trailer (RFC 9110, 6.5.1).
-        if ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST, header::TRAILER].contains(&name) {
-            trailers.append(name, value);
-        }
+        trailers.append(name, value);
     }
+    crate::http::headers::sanitise_trailers(&mut trailers);
     Ok(trailers)
 }
 
