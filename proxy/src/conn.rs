@@ -37,6 +37,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const H2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Bytes that a client may send ahead on one HTTP/2 connection.
 const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Fields of a head that hyper takes unless it is told otherwise.
+const HYPER_HEADERS: usize = 100;
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_MIN: usize = 8 << 10;
 
@@ -151,7 +153,9 @@ impl Conn {
 
     /// Whether this connection should take no more requests: the process ends, or its port has gone.
     pub fn is_leaving(&self, view: &View) -> bool {
-        self.worker.shared.is_draining() || view.published.port(self.bind, self.transport).is_none()
+        self.worker.shared.is_draining()
+            || self.watch.is_leaving()
+            || view.published.port(self.bind, self.transport).is_none()
     }
 
     /// Serves HTTP, in whichever version the client speaks.
@@ -179,8 +183,12 @@ impl Conn {
         builder
             .header_read_timeout(None)
             .max_buf_size(limits.header_bytes_max.max(HYPER_BUFFER_MIN))
-            .max_headers(limits.headers_max)
-            .half_close(true);
+            // A client that closes while it waits has gone: its request ends at the backend too.
+            .half_close(false);
+        // Asked for any number but its own, hyper puts the fields of each head on the heap.
+        if limits.headers_max != HYPER_HEADERS {
+            builder.max_headers(limits.headers_max);
+        }
         let conn = self.clone();
         let service = service_fn(move |request: Request<Incoming>| proxy_http::serve_hyper(conn.clone(), request));
         let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());

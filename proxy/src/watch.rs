@@ -43,6 +43,8 @@ pub struct Watch {
     /// When the first byte of a head came, or the connection was opened; [`NEVER`] between requests.
     head_since_ms: AtomicU64,
     progress_ms: AtomicU64,
+    /// Whether the next answer is the last (HTTP/1.1).
+    leaving: AtomicBool,
     command: AtomicU8,
     waker: AtomicWaker,
 }
@@ -74,6 +76,7 @@ impl Watch {
             active: AtomicU32::new(0),
             head_since_ms: AtomicU64::new(now),
             progress_ms: AtomicU64::new(now),
+            leaving: AtomicBool::new(false),
             command: AtomicU8::new(Command::None as u8),
             waker: AtomicWaker::new(),
         })
@@ -124,6 +127,20 @@ impl Watch {
         }
     }
 
+    /// An old connection ends with its next answer, which says so; where answers cannot, the protocol does.
+    fn leave(&self) -> Command {
+        if self.multiplexes.load(Relaxed) {
+            return Command::Graceful;
+        }
+        self.leaving.store(true, Relaxed);
+        Command::None
+    }
+
+    /// Whether the next answer is the last.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
     /// What is due, by the limits.
     fn verdict(&self, now_ms: u64, limits: &Limits) -> Command {
         let past = |since: u64, limit: Duration| u128::from(now_ms.saturating_sub(since)) > limit.as_millis();
@@ -133,7 +150,7 @@ impl Watch {
             0 if reads_head && past(head_since, limits.header_timeout) => Command::AbortSlowHeader,
             0 if past(progress, limits.keepalive_timeout) => Command::Graceful,
             1.. if past(progress, limits.stream_idle_timeout) => Command::AbortIdleStream,
-            _ if limits.connection_age_max.is_some_and(|age| past(self.opened_ms, age)) => Command::Graceful,
+            _ if limits.connection_age_max.is_some_and(|age| past(self.opened_ms, age)) => self.leave(),
             _ => Command::None,
         }
     }
@@ -275,6 +292,9 @@ mod tests {
         assert_eq!(watch.verdict(after(74), &limits), Command::None);
         assert_eq!(watch.verdict(after(76), &limits), Command::Graceful);
         watch.progress_ms.store(after(1000), Relaxed);
+        assert_eq!(watch.verdict(after(1001), &limits), Command::None);
+        assert!(watch.is_leaving(), "the next answer is the last");
+        watch.set_multiplexes();
         assert_eq!(watch.verdict(after(1001), &limits), Command::Graceful);
     }
 

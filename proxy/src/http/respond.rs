@@ -162,6 +162,10 @@ fn websocket_key(conn: &Conn) -> HeaderValue {
 fn decode_host(head: &mut request::Parts) -> Result<String, RequestError> {
     let bad = |what: &str| RequestError::new(ErrorKind::BadRequest, what);
     if let Some(authority) = head.uri.authority() {
+        // RFC 9112, 3.2.3: the authority form is for CONNECT alone.
+        if head.uri.scheme().is_none() {
+            return Err(bad("the target is a bare authority"));
+        }
         let host = target::host_of(authority.as_str()).ok_or_else(|| bad("the target's host is malformed"))?;
         let value = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the target's host is malformed"))?;
         head.headers.insert(header::HOST, value);
