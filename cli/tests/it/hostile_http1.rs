@@ -181,3 +181,16 @@ async fn bytes_that_are_no_http_are_refused() {
     assert!(backend.seen().is_empty());
     dev.assert_alive();
 }
+
+#[tokio::test]
+async fn authority_form_is_for_connect_alone() {
+    let (dev, backend) = recording().await;
+    for target in ["x", "b.test:80"] {
+        let (text, _) = exchange(
+            dev.address(8080).await,
+            format!("GET {target} HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n").as_bytes(),
+        )
+        .await;
+        assert_eq!(statuses(&text), [400], "{target}: {:?}", backend.seen());
+    }
+}

@@ -181,3 +181,10 @@ fn limits_that_do_not_exist_are_wrong_use() {
         assert!(finished.code == 2 && finished.text.contains(told), "{}", finished.text);
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_counted_as_a_slow_head() {
+    let dev = limited(&["header_timeout=500ms"]).await;
+    exchange(dev.address(8080).await, b"G").await;
+    dev.limit_above("header_timeout", 0).await;
+}

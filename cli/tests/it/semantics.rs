@@ -107,3 +107,17 @@ async fn http10_clients_are_answered_and_closed() {
     assert!(text.ends_with("ok") && !text.to_ascii_lowercase().contains("chunked"), "{text}");
     assert_eq!(end, End::Closed);
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_request_at_the_backend() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dev = in_front_of(listener.local_addr().unwrap()).await;
+    let mut stream = TcpStream::connect(dev.address(8080).await).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let (mut backend, _) = listener.accept().await.unwrap();
+    raw::until(&mut backend, "\r\n\r\n").await;
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    let (_, end) = raw::rest(&mut backend).await;
+    assert_ne!(end, End::Silent, "the backend works for nobody");
+}

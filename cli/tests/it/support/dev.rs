@@ -43,14 +43,25 @@ pub struct Dev {
 pub struct DevBuilder {
     files: Vec<(String, Vec<u8>)>,
     args: Vec<String>,
-    unprivileged: bool,
+    user: User,
 }
 
 #[derive(Clone)]
 struct Home {
-    dir: Arc<TempDir>,
+    _dir: Arc<TempDir>,
     manifests: PathBuf,
     state: PathBuf,
+    user: User,
+}
+
+/// Who runs it.
+#[derive(Clone, Copy, Default)]
+enum User {
+    /// Whoever runs the tests.
+    #[default]
+    Own,
+    /// A user without privileges; where the tests have none, their own.
+    Nobody,
 }
 
 /// Waits until `look` gives something.
@@ -93,32 +104,26 @@ impl DevBuilder {
 
     /// As a user without privileges.
     pub fn unprivileged(mut self) -> Self {
-        self.unprivileged = true;
+        self.user = User::Nobody;
         self
     }
 
     /// Starts it and waits until it serves.
     pub async fn start(self) -> Dev {
-        let home = Home::new();
+        let everywhere = std::env::var_os(UNPRIVILEGED).is_some();
+        let home = Home::new(if everywhere { User::Nobody } else { self.user });
         let gateway = self.files.iter().find_map(|(_, text)| first_address(&String::from_utf8_lossy(text)));
         for (name, bytes) in &self.files {
             home.write(name, bytes);
         }
         let mut command = home.command();
         command.args(&self.args);
-        let unprivileged = self.unprivileged || std::env::var_os(UNPRIVILEGED).is_some();
-        if unprivileged && is_root() {
-            for path in [home.dir.path(), &home.manifests, &home.state] {
-                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-            }
-            command.uid(NOBODY).gid(NOBODY);
-        }
         Dev::run(command, home, gateway.unwrap_or(IpAddr::from([127, 0, 0, 1]))).await
     }
 }
 
 /// Whether this process may do anything.
-pub fn is_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
 }
 
@@ -131,12 +136,18 @@ fn first_address(text: &str) -> Option<IpAddr> {
 // === impl Home ===
 
 impl Home {
-    fn new() -> Self {
+    fn new(user: User) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (manifests, state) = (dir.path().join("manifests"), dir.path().join("state"));
         std::fs::create_dir(&manifests).unwrap();
         std::fs::create_dir(&state).unwrap();
-        Self { dir: Arc::new(dir), manifests, state }
+        let user = if is_root() { user } else { User::Own };
+        if let User::Nobody = user {
+            for path in [dir.path(), &manifests, &state] {
+                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        Self { _dir: Arc::new(dir), manifests, state, user }
     }
 
     /// Writes a file as a whole, so that nobody reads half of it.
@@ -150,6 +161,9 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
         command.arg("dev").arg(&self.manifests).arg("--state-dir").arg(&self.state);
         command.args(["--admin", "127.0.0.1:0"]).env("HOME", &self.state).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+        if let User::Nobody = self.user {
+            command.uid(NOBODY).gid(NOBODY);
+        }
         command
     }
 }
