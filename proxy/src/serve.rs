@@ -88,6 +88,9 @@ struct Life {
     retiring: BTreeMap<BindKey, h3::Retiring>,
     /// When idle connections are ended too.
     drain_at: Option<Instant>,
+    /// That time has come at the last sweep. After a stall requests may wait in the sockets that nobody has read yet, so
+    /// connections are ended a sweep later.
+    drain_due: bool,
 }
 
 impl Life {
@@ -101,6 +104,7 @@ impl Life {
             udp: BTreeMap::new(),
             retiring: BTreeMap::new(),
             drain_at: None,
+            drain_due: false,
         }
     }
 
@@ -186,9 +190,10 @@ impl Life {
         if self.worker.id() == 0 {
             self.worker.shared.sweep();
         }
-        if self.drain_at.is_some_and(|at| clock::now() >= at) {
+        if self.drain_due {
             self.worker.watchlist.end(false);
         }
+        self.drain_due = self.drain_at.is_some_and(|at| clock::now() >= at);
     }
 }
 

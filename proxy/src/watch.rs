@@ -43,6 +43,9 @@ pub struct Watch {
     /// When the first byte of a head came, or the connection was opened; [`NEVER`] between requests.
     head_since_ms: AtomicU64,
     progress_ms: AtomicU64,
+    /// Whether the last sweep found the connection idle for too long. It is ended a sweep later: after a stall, a request
+    /// may wait in a socket that nobody has read yet.
+    idle: AtomicBool,
     /// Whether the next answer is the last (HTTP/1.1).
     leaving: AtomicBool,
     command: AtomicU8,
@@ -76,6 +79,7 @@ impl Watch {
             active: AtomicU32::new(0),
             head_since_ms: AtomicU64::new(now),
             progress_ms: AtomicU64::new(now),
+            idle: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             command: AtomicU8::new(Command::None as u8),
             waker: AtomicWaker::new(),
@@ -122,6 +126,7 @@ impl Watch {
 
     fn read(&self) {
         self.noted();
+        self.idle.store(false, Relaxed);
         if self.active.load(Relaxed) == 0 && self.head_since_ms.load(Relaxed) == NEVER {
             self.head_since_ms.store(clock::process_ms(), Relaxed);
         }
@@ -148,7 +153,13 @@ impl Watch {
         let reads_head = !self.multiplexes.load(Relaxed) && head_since != NEVER;
         match self.active.load(Relaxed) {
             0 if reads_head && past(head_since, limits.header_timeout) => Command::AbortSlowHeader,
-            0 if past(progress, limits.keepalive_timeout) => Command::Graceful,
+            0 if past(progress, limits.keepalive_timeout) => {
+                if self.idle.swap(true, Relaxed) {
+                    Command::Graceful
+                } else {
+                    Command::None
+                }
+            }
             1.. if past(progress, limits.stream_idle_timeout) => Command::AbortIdleStream,
             _ if limits.connection_age_max.is_some_and(|age| past(self.opened_ms, age)) => self.leave(),
             _ => Command::None,
@@ -290,7 +301,8 @@ mod tests {
         assert_eq!(watch.verdict(after(301), &limits), Command::AbortIdleStream);
         watch.ended();
         assert_eq!(watch.verdict(after(74), &limits), Command::None);
-        assert_eq!(watch.verdict(after(76), &limits), Command::Graceful);
+        assert_eq!(watch.verdict(after(76), &limits), Command::None, "a request may wait to be read");
+        assert_eq!(watch.verdict(after(77), &limits), Command::Graceful);
         watch.progress_ms.store(after(1000), Relaxed);
         assert_eq!(watch.verdict(after(1001), &limits), Command::None);
         assert!(watch.is_leaving(), "the next answer is the last");

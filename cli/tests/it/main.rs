@@ -8,6 +8,7 @@ mod auth;
 mod backends;
 mod bad_manifests;
 mod commands;
+mod crossing;
 mod ending;
 mod filters;
 mod hostile_backend;
