@@ -13,7 +13,7 @@ use portolan_dev::{
 };
 use portolan_source::{ObjectName, Objects};
 use portolan_translate::{
-    Edges,
+    Edges, check_certificate,
     edges::{ClientPort, GatewayAddresses},
     snapshot::Transport,
 };
@@ -35,6 +35,13 @@ pub struct Stage {
     modules: Modules,
     services: HashMap<ObjectName, (Arc<Service>, Arc<Service>)>,
     secrets: HashMap<ObjectName, (Vec<String>, Arc<Secret>)>,
+    certificates: HashMap<ObjectName, Certificate>,
+}
+
+/// A Secret for TLS as it is now, and as it was when it last held a valid certificate.
+struct Certificate {
+    now: Arc<Secret>,
+    valid: Option<Arc<Secret>>,
 }
 
 /// What translation gets, and what the user should know.
@@ -52,7 +59,7 @@ pub struct Set {
 impl Stage {
     /// A stage with these addresses and this CA.
     pub fn new(allocator: Arc<Allocator>, ca: Ca, modules: Modules) -> Self {
-        Self { allocator, ca, modules, services: HashMap::new(), secrets: HashMap::new() }
+        Self { allocator, ca, modules, services: HashMap::new(), secrets: HashMap::new(), certificates: HashMap::new() }
     }
 
     /// The local CA.
@@ -88,6 +95,7 @@ impl Stage {
         self.place_services(&mut set);
         self.place_clients(&mut set);
         self.make_secrets(&mut set);
+        self.keep_certificates(&mut set);
         set.edges.modules = self.modules.load(read, &mut set.notes);
         if let Err(error) = self.allocator.save() {
             set.notes.insert(format!("addresses may change next time: {error}"));
@@ -270,6 +278,30 @@ impl Stage {
             }
         }
         self.secrets = kept;
+    }
+}
+
+impl Stage {
+    /// Remembers certificates that are valid, and gives back those of Secrets that were spoilt since.
+    fn keep_certificates(&mut self, set: &mut Set) {
+        let for_tls = |secret: &Secret| secret.type_.as_deref() == Some("kubernetes.io/tls");
+        let secrets = set.objects.secrets.iter().filter(|(_, secret)| for_tls(secret));
+        let mut kept = HashMap::new();
+        for (name, secret) in secrets {
+            let before = self.certificates.remove(name);
+            let certificate = match before {
+                Some(known) if Arc::ptr_eq(&known.now, secret) => known,
+                before => {
+                    let valid = check_certificate(secret).is_ok().then(|| secret.clone());
+                    Certificate { now: secret.clone(), valid: valid.or(before.and_then(|before| before.valid)) }
+                }
+            };
+            if let Some(valid) = certificate.valid.as_ref().filter(|valid| !Arc::ptr_eq(valid, secret)) {
+                set.edges.last_certificates.insert(name.clone(), valid.clone());
+            }
+            kept.insert(name.clone(), certificate);
+        }
+        self.certificates = kept;
     }
 }
 

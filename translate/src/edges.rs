@@ -5,6 +5,7 @@ use crate::{
     objects::ObjectName,
     snapshot::{ModuleDigest, Transport},
 };
+use k8s_openapi::api::core::v1::Secret;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -28,6 +29,8 @@ pub struct Edges {
     pub frontends: bool,
     /// Namespaces of clients by their address.
     pub clients: BTreeMap<IpAddr, Arc<str>>,
+    /// Secrets that hold no valid certificate now, as they were when they last did: what a listener had is served on.
+    pub last_certificates: BTreeMap<ObjectName, Arc<Secret>>,
     /// Modules of WasmFilters: their digest once loaded and compiled, or what went wrong.
     pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
 }
@@ -36,14 +39,24 @@ impl Edges {
     /// Whether all is the same but the namespaces of clients, which nothing but the snapshot's own map depends on.
     pub(crate) fn same_but_clients(&self, other: &Self) -> bool {
         // Named one by one, so that a new field is not forgotten.
-        let Self { controller_name, implicit_class, gateways, binds, client_port, frontends, clients: _, modules } =
-            self;
+        let Self {
+            controller_name,
+            implicit_class,
+            gateways,
+            binds,
+            client_port,
+            frontends,
+            clients: _,
+            last_certificates,
+            modules,
+        } = self;
         *controller_name == other.controller_name
             && *implicit_class == other.implicit_class
             && *gateways == other.gateways
             && *binds == other.binds
             && *client_port == other.client_port
             && *frontends == other.frontends
+            && *last_certificates == other.last_certificates
             && *modules == other.modules
     }
 }

@@ -22,6 +22,7 @@ mod wasm_filters;
 
 pub use edges::Edges;
 pub use objects::{ObjectName, Objects};
+pub use refs::certificates::check_certificate;
 pub use snapshot::Snapshot;
 pub use statuses::Statuses;
 pub use translation::{Translation, translate};

@@ -1,6 +1,11 @@
-//! Connections that are ended by us while a request may be on its way: none is lost.
+//! What must not be lost: requests on their way while a connection is ended, and a certificate that a save spoils.
 
-use crate::support::{Dev, DevBuilder, manifests::*, raw::*};
+use crate::support::{
+    Dev, DevBuilder,
+    certificates::{Authority, secret},
+    manifests::*,
+    raw::*,
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const ROUTE: &str = "backendRefs: [{name: one, port: 8080}]";
@@ -47,4 +52,23 @@ async fn requests_that_arrived_during_a_stall_are_answered_before_the_end() {
         assert_eq!(statuses(&text), [200], "{end:?}");
     }
     assert!(dev.ended().await.success());
+}
+
+fn https(name: &str, hostname: &str, secrets: &str) -> String {
+    format!(
+        "- {{name: {name}, port: 8443, protocol: HTTPS, hostname: \"{hostname}\", tls: {{certificateRefs: [{secrets}]}}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_bad_certificate_keeps_the_last_good_one_in_service() {
+    let ca = Authority::new();
+    let (good, other) = (ca.server(&["a.test"]), ca.server(&["b.test"]));
+    let gateway = gateway("web", &https("x", "a.test", "{name: cert}"));
+    let documents = |secret: String| [gateway.clone(), secret, echo("one"), one_rule("r", ROUTE)];
+    let dev = Dev::start(documents(secret("cert", &good))).await;
+    let mixed = crate::support::certificates::secret_of("cert", &good.certificate_pem, &other.key_pem);
+    dev.save(documents(mixed)).await;
+    assert!(dev.output().contains("InvalidCertificateRef"), "{}", dev.output());
+    assert_eq!(dev.ask("https://a.test:8443/").trust(ca.pem()).status().await, 200);
 }

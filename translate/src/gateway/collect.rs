@@ -27,7 +27,7 @@ pub(crate) fn collect(
     last: Option<&Gateways>,
 ) -> Gateways {
     let mut all = Gateways::default();
-    let mut tls = TlsInputs { objects, grants, certificates };
+    let mut tls = TlsInputs { objects, edges, grants, certificates };
     add_gateways(&mut all, &mut tls, edges);
     sets::add(&mut all, objects);
     add_listeners(&mut all, &mut tls);

@@ -3,6 +3,7 @@
 use super::listener::{ListenerEntry, Protocol};
 use crate::{
     conditions::{Refusal, refusal, shown_kind},
+    edges::Edges,
     objects::{ObjectName, Objects},
     refs::{
         certificates::{CertificateError, Certificates, authorities},
@@ -30,6 +31,7 @@ pub(crate) enum ListenerTls {
 /// What TLS needs to know.
 pub(super) struct TlsInputs<'a> {
     pub(super) objects: &'a Objects,
+    pub(super) edges: &'a Edges,
     pub(super) grants: &'a Grants,
     pub(super) certificates: &'a mut Certificates,
 }
@@ -63,12 +65,13 @@ impl TlsInputs<'_> {
         let (mut found, mut unresolved) = (Vec::new(), Vec::new());
         for (at, reference) in references.iter().enumerate() {
             let place = format!("tls.certificateRefs[{at}]");
-            match self.certificates.resolve(self.objects, self.grants, from, reference) {
+            match self.certificates.resolve(self.objects, self.edges, self.grants, from, reference) {
                 Ok(certificate) => found.push(certificate),
                 Err(CertificateError::NotPermitted(why)) => {
                     unresolved.push(refusal("RefNotPermitted", format!("{place}: {why}")));
                 }
-                Err(CertificateError::Invalid(why)) => {
+                Err(CertificateError::Invalid(why, last)) => {
+                    found.extend(last);
                     unresolved.push(refusal("InvalidCertificateRef", format!("{place}: {why}")));
                 }
             }
@@ -138,10 +141,14 @@ impl TlsInputs<'_> {
             return (None, None);
         };
         let from = Referrer { kind: "Gateway", namespace: &name.namespace };
-        let (reason, why) = match self.certificates.resolve(self.objects, self.grants, from, reference) {
+        let (reason, why) = match self.certificates.resolve(self.objects, self.edges, self.grants, from, reference) {
             Ok(certificate) => return (Some(certificate), None),
             Err(CertificateError::NotPermitted(why)) => ("RefNotPermitted", why),
-            Err(CertificateError::Invalid(why)) => ("InvalidClientCertificateRef", why),
+            Err(CertificateError::Invalid(why, last)) => {
+                let why =
+                    refusal("InvalidClientCertificateRef", format!("spec.tls.backend.clientCertificateRef: {why}"));
+                return (last, Some(why));
+            }
         };
         (None, Some(refusal(reason, format!("spec.tls.backend.clientCertificateRef: {why}"))))
     }

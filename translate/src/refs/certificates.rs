@@ -5,6 +5,7 @@ use super::grants::{Grants, Referent, Referrer};
 use crate::{
     changes::Changes,
     conditions::{Refusal, refusal, shown_kind},
+    edges::Edges,
     objects::{ObjectName, Objects},
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -18,14 +19,16 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     read: HashMap<ObjectName, Result<Arc<CertifiedKey>, String>>,
+    /// By the Secret as it was: the same object gives the same certificate.
+    last: HashMap<ObjectName, (Arc<Secret>, Arc<CertifiedKey>)>,
 }
 
 /// Why a reference to a Secret does not give a certificate.
 pub(crate) enum CertificateError {
     /// There is no grant.
     NotPermitted(String),
-    /// It is absent, or of another kind, or holds no certificate with its key.
-    Invalid(String),
+    /// It is absent, or of another kind, or holds no certificate with its key; with the one that it held last.
+    Invalid(String, Option<Arc<CertifiedKey>>),
 }
 
 // === impl Certificates ===
@@ -35,22 +38,22 @@ impl Certificates {
     pub(crate) fn since(last: Option<&Self>, changes: &Changes) -> Self {
         let mut read = last.map(|last| last.read.clone()).unwrap_or_default();
         read.retain(|name, _| !changes.secrets.has(name));
-        Self { read }
+        Self { read, last: last.map(|last| last.last.clone()).unwrap_or_default() }
     }
 
     /// The certificate that a reference names.
     pub(crate) fn resolve(
         &mut self,
         objects: &Objects,
+        edges: &Edges,
         grants: &Grants,
         from: Referrer<'_>,
         reference: &SecretObjectReference,
     ) -> Result<Arc<CertifiedKey>, CertificateError> {
         if (reference.group(), reference.kind()) != ("", "Secret") {
             let shown = format!("{} {}", shown_kind(reference.group(), reference.kind()), reference.name);
-            return Err(CertificateError::Invalid(format!(
-                "{shown}: only a Secret (group \"\") can hold a certificate"
-            )));
+            let why = format!("{shown}: only a Secret (group \"\") can hold a certificate");
+            return Err(CertificateError::Invalid(why, None));
         }
         let namespace = reference.namespace.as_deref().unwrap_or(from.namespace);
         let name = ObjectName::new(namespace, reference.name.as_str());
@@ -59,11 +62,33 @@ impl Certificates {
             return Err(CertificateError::NotPermitted(to.not_permitted(from)));
         }
         let Some(secret) = objects.secrets.get(&name) else {
-            return Err(CertificateError::Invalid(format!("Secret {name} does not exist")));
+            return Err(CertificateError::Invalid(format!("Secret {name} does not exist"), None));
         };
         let read = self.read.entry(name.clone()).or_insert_with(|| certified_key(secret).map(Arc::new));
-        read.clone().map_err(|why| CertificateError::Invalid(format!("Secret {name}: {why}")))
+        read.clone().map_err(|why| {
+            let last = self.last_valid(&name, edges);
+            let note = if last.is_some() { " (the certificate that it held before is served on)" } else { "" };
+            CertificateError::Invalid(format!("Secret {name}: {why}{note}"), last)
+        })
     }
+
+    /// The certificate that a Secret held when it last held a valid one, as far as the edges know.
+    fn last_valid(&mut self, name: &ObjectName, edges: &Edges) -> Option<Arc<CertifiedKey>> {
+        let secret = edges.last_certificates.get(name)?;
+        if let Some((known, certificate)) = self.last.get(name)
+            && Arc::ptr_eq(known, secret)
+        {
+            return Some(certificate.clone());
+        }
+        let certificate = Arc::new(certified_key(secret).ok()?);
+        self.last.insert(name.clone(), (secret.clone(), certificate.clone()));
+        Some(certificate)
+    }
+}
+
+/// Whether a Secret holds a certificate with its key; else what is wrong with it.
+pub fn check_certificate(secret: &Secret) -> Result<(), String> {
+    certified_key(secret).map(drop)
 }
 
 /// Reads a Secret of the type `kubernetes.io/tls`.
