@@ -12,6 +12,7 @@ use crate::{
     filter::{self, Answered, FilterStream, FilteredBody, Info, Side, Verdict},
 };
 use http::{HeaderMap, Response, header, request};
+use http_body_util::BodyExt;
 use portolan_telemetry::{FlagKind, ResponseFlag, Scheme};
 use portolan_translate::snapshot::{Filter, WasmFilter};
 use portolan_wasm::{EndOfStream, LocalResponse};
@@ -215,7 +216,7 @@ pub async fn on_response(
         looking.push(stream);
     }
     add_headers(&mut left, response.headers_mut());
-    Ok(filter_response_body(looking, &left.answered, response, body))
+    filter_response_body(looking, &left.answered, response, body).await
 }
 
 /// Headers that the request's filters add to the response.
@@ -233,19 +234,26 @@ fn add_headers(left: &mut Left, headers: &mut HeaderMap) {
     }
 }
 
-fn filter_response_body(
+/// Puts the response's body behind the Wasm filters that look at it. One that is there as a whole goes through at once, and
+/// goes out as a whole.
+async fn filter_response_body(
     filters: Vec<Rc<FilterStream>>,
     answered: &Answered,
     response: &mut Response<()>,
     body: ResponseBody,
-) -> ResponseBody {
+) -> Result<ResponseBody, RequestError> {
     use http_body::Body;
     let looks = |stream: &Rc<FilterStream>| stream.phases().response_body || stream.phases().response_trailers;
     if body.is_end_stream() || !filters.iter().any(looks) {
-        return body;
+        return Ok(body);
     }
     if filters.iter().any(|stream| stream.phases().changes_bodies) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    ResponseBody::Boxed(Box::pin(FilteredBody::new(body, Side::Response, filters.into(), answered.clone())))
+    let whole = matches!(body, ResponseBody::Full(_));
+    let filtered = FilteredBody::new(body, Side::Response, filters.into(), answered.clone());
+    match whole {
+        true => Ok(ResponseBody::from(Box::pin(filtered.collect()).await?.to_bytes())),
+        false => Ok(ResponseBody::Boxed(Box::pin(filtered))),
+    }
 }
