@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help deps filters demo test lint e2e bench crds
+.PHONY: help deps filters demo test lint e2e bench fuzz crds
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,10 +26,14 @@ lint: deps ## Formatting and clippy, warnings as errors
 
 e2e: filters ## Foreign suites against a running portolan: h2spec, gRPC interop, WebSocket, HTTP/3
 	$(CARGO) build -p portolan
+	python3 -m unittest discover -q -s e2e/strict/tests -t e2e/strict
 	@e2e/strict/run
 
 bench: filters ## Measure against nginx, HAProxy and Envoy, side by side
 	@e2e/bench/run
+
+fuzz: ## Run each fuzz target for ten minutes
+	@for target in client_hello proxy_wasm_encodings yaml_to_snapshot; do fuzz/run $$target || exit; done
 
 crds: ## Take the CRDs of the Gateway API anew from its Go module (needs Go)
 	@tools/crds

@@ -157,8 +157,21 @@ impl Home {
         std::fs::rename(beside, path).unwrap();
     }
 
+    /// The program; beside the manifests for a user who may not be allowed to look into our own directories.
+    fn binary(&self) -> PathBuf {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_portolan"));
+        if let User::Own = self.user {
+            return built;
+        }
+        let copy = self.state.with_file_name("portolan");
+        if !copy.exists() {
+            std::fs::copy(built, &copy).unwrap();
+        }
+        copy
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
+        let mut command = Command::new(self.binary());
         command.arg("dev").arg(&self.manifests).arg("--state-dir").arg(&self.state);
         command.args(["--admin", "127.0.0.1:0"]).env("HOME", &self.state).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
         if let User::Nobody = self.user {
