@@ -309,7 +309,8 @@ fn qualified(name: &ObjectName) -> QualifiedName {
     QualifiedName::new(&*name.namespace, &*name.name)
 }
 
-fn dev_transport(transport: Transport) -> portolan_dev::Transport {
+/// A transport as the crate for laptops calls it.
+pub fn dev_transport(transport: Transport) -> portolan_dev::Transport {
     match transport {
         Transport::Tcp => portolan_dev::Transport::Tcp,
         Transport::Udp => portolan_dev::Transport::Udp,

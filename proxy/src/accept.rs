@@ -203,11 +203,7 @@ impl Accepted {
     }
 
     fn backend(&self, rule: &Arc<L4Rule>) -> io::Result<Rc<BackendState>> {
-        let ticket = match rule.backends.total() {
-            0 | 1 => 0,
-            total => self.worker.ticket(rule, total),
-        };
-        match rule.backends.at(ticket) {
+        match self.worker.target(rule) {
             Some(Target::Backend(index)) => {
                 let backend = self.worker.upstreams.get(self.view.snapshot(), *index);
                 backend.ok_or_else(|| io::Error::other("the backend has gone"))

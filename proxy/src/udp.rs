@@ -116,11 +116,7 @@ impl PickEndpoint for Picker {
     fn pick(&self, client: SocketAddr) -> Option<SocketAddr> {
         let view = self.worker.view();
         let rule = self.rule(&view, client)?;
-        let ticket = match rule.backends.total() {
-            0 | 1 => 0,
-            total => self.worker.ticket(&rule, total),
-        };
-        let backend = self.backend(&view, rule.backends.at(ticket)?)?;
+        let backend = self.backend(&view, self.worker.target(&rule)?)?;
         Some(backend.pick(&self.worker.rng, None)?.endpoint.address)
     }
 

@@ -17,7 +17,7 @@ use portolan_telemetry::{
     metrics::{Counter, HttpClient, HttpServer, ListenerLabels, RouteLabels, WorkerId, WorkerMetrics},
     trace::IdRng,
 };
-use portolan_translate::snapshot::{BackendIndex, BackendKey, HttpListener, L4Rule, Rule, Snapshot, TlsServer};
+use portolan_translate::snapshot::{BackendIndex, BackendKey, HttpListener, L4Rule, Rule, Snapshot, Target, TlsServer};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -148,12 +148,18 @@ impl Worker {
         self.shared.server_tls(server)
     }
 
-    /// The next ticket of a rule below HTTP.
-    pub fn ticket(&self, rule: &Arc<L4Rule>, total: u64) -> u64 {
-        let mut turns = self.l4_turns.borrow_mut();
-        let (_, turn) = turns.entry(Arc::as_ptr(rule) as usize).or_insert_with(|| (rule.clone(), 0));
-        *turn += 1;
-        spread(*turn - 1, total)
+    /// Where the next connection or session of a rule below HTTP goes; `None`: the rule has no backend.
+    pub fn target<'r>(&self, rule: &'r Arc<L4Rule>) -> Option<&'r Target> {
+        let ticket = match rule.backends.total() {
+            0 | 1 => 0,
+            total => {
+                let mut turns = self.l4_turns.borrow_mut();
+                let (_, turn) = turns.entry(Arc::as_ptr(rule) as usize).or_insert_with(|| (rule.clone(), 0));
+                *turn += 1;
+                spread(*turn - 1, total)
+            }
+        };
+        rule.backends.at(ticket)
     }
 
     /// Counts a tunnel that ended because of its limit.

@@ -7,7 +7,10 @@ use portolan_proxy::{
     shared::Published,
 };
 use portolan_telemetry::metrics::{Registry, Summary};
-use portolan_translate::{Snapshot, Statuses, snapshot::Port};
+use portolan_translate::{
+    Snapshot, Statuses,
+    snapshot::{Port, percent_decoded},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -168,7 +171,7 @@ pub fn explain(snapshot: &Snapshot, query: &str) -> Result<Explanation> {
     let mut question = Question::default();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = explain::percent_decode(value);
+        let value = percent_decoded(value).into_owned();
         match name {
             "method" => question.method = value,
             "url" => question.url = value,

@@ -1,9 +1,9 @@
 //! One `dev` after another on the same sockets: the new one takes them over, then the old one drains.
 
+use crate::stage::dev_transport;
 use anyhow::{Context, Result};
 use portolan_dev::addresses::{Allocator, Layout};
 use portolan_proxy::listen::{Listeners, Takeover, TakeoverServer};
-use portolan_translate::snapshot::Transport;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,11 +29,7 @@ impl Handover {
         let before = Takeover::begin(&path).await;
         let mut before = before.context("no `portolan dev` on this state directory hands its sockets over")?;
         let sockets = before.sockets();
-        let transport = |transport| match transport {
-            Transport::Tcp => portolan_dev::Transport::Tcp,
-            Transport::Udp => portolan_dev::Transport::Udp,
-        };
-        let bound: Vec<_> = sockets.iter().map(|one| (one.address(), transport(one.transport()))).collect();
+        let bound: Vec<_> = sockets.iter().map(|one| (one.address(), dev_transport(one.transport()))).collect();
         listeners.adopt(sockets);
         let allocator = Allocator::open_beside(state_dir, layout, bound)?;
         Ok((Self { listeners, before: Some(before), path }, allocator))

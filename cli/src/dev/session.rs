@@ -28,7 +28,7 @@ use portolan_telemetry::{
 };
 use portolan_translate::{Translation, translate};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -143,7 +143,7 @@ impl Session {
     async fn follow(&mut self, mut watch: Watch, handover: &mut Handover) -> Result<End> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut slices = self.cluster.slices();
-        let mut pods = BTreeMap::new();
+        let mut pods = BTreeSet::new();
         let mut taken_over = None;
         loop {
             let loaded = watch.loaded.borrow_and_update().clone();
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// Starts and stops pods; gives remarks about them.
-    fn play(&mut self, loaded: &Loaded) -> BTreeMap<String, ()> {
+    fn play(&mut self, loaded: &Loaded) -> BTreeSet<String> {
         let objects = &loaded.objects;
         let plan = workloads::plan(&Workloads {
             deployments: objects.deployments.values().map(|one| &**one).collect(),
@@ -178,7 +178,7 @@ impl Session {
         let notes =
             applied.notes.iter().map(|note| format!("{} {}: {}: {}", note.kind, note.name, note.field, note.message));
         let errors = applied.errors.iter().map(|(pod, error)| format!("Pod {pod} is not played: {error}"));
-        notes.chain(errors).map(|note| (note, ())).collect()
+        notes.chain(errors).collect()
     }
 
     /// Puts what is there now in force.
@@ -186,13 +186,13 @@ impl Session {
         &mut self,
         loaded: &Arc<Loaded>,
         slices: &BTreeMap<QualifiedName, Arc<EndpointSlice>>,
-        pods: &BTreeMap<String, ()>,
+        pods: &BTreeSet<String>,
     ) -> Result<()> {
         let named = slices.iter().map(|(name, slice)| (ObjectName::new(&*name.namespace, &*name.name), slice));
         // Compiling a module takes a while; the other tasks of this runtime go on meanwhile.
         let Set { objects, edges, mut notes, names } =
             tokio::task::block_in_place(|| self.stage.set(&loaded.objects, named));
-        notes.extend(pods.keys().cloned());
+        notes.extend(pods.iter().cloned());
         let (translation, failures) = tokio::task::block_in_place(|| {
             let translation = translate(&objects, &edges, self.previous.as_ref());
             self.engine.shared().set_modules(self.stage.modules().compiled().collect());

@@ -48,13 +48,7 @@ pub async fn send(
         let response = transfer.response().await?;
         return Ok((response, ResponseBody::H2(Box::new(transfer))));
     }
-    let connection = match endpoint.take_idle() {
-        Some(connection) => connection,
-        None => {
-            let io = connect::connect(&backend, endpoint.endpoint.address, limits).await;
-            h1::Connection::new(io.map_err(|error| RequestError::new(ErrorKind::UpstreamConnect, error))?)
-        }
-    };
+    let connection = connect::http1(&backend, &endpoint, limits, false).await?;
     endpoint.began();
     let mut transfer = h1::Transfer::begin(connection, endpoint.clone(), head, body, None);
     let response = transfer.response(&head.method, limits.upstream_header_bytes_max).await;

@@ -7,7 +7,7 @@ use crate::{
     error::{ErrorKind, RequestError},
     upstream::{
         BackendState, EndpointState, connect,
-        h1::{Connection, Transfer, TransferError, Tunnel},
+        h1::{Transfer, TransferError, Tunnel},
         h2,
     },
     worker::Worker,
@@ -220,15 +220,9 @@ async fn try_h1(
     fresh: bool,
 ) -> Result<Reply, Failure> {
     let limits = &outbound.passage.conn.worker.shared.limits;
-    let connection = match endpoint.take_idle().filter(|_| !fresh) {
-        Some(connection) => connection,
-        None => match connect::connect(backend, endpoint.endpoint.address, limits).await {
-            Ok(io) => Connection::new(io),
-            Err(error) => {
-                let error = RequestError::new(ErrorKind::UpstreamConnect, error);
-                return Err(Failure { error, body: Some(body), harmless: true });
-            }
-        },
+    let connection = match connect::http1(backend, endpoint, limits, fresh).await {
+        Ok(connection) => connection,
+        Err(error) => return Err(Failure { error, body: Some(body), harmless: true }),
     };
     let reused = connection.reused;
     endpoint.began();

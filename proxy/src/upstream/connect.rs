@@ -1,10 +1,13 @@
 //! Connecting to an endpoint: TCP, then TLS where the backend speaks it, within one time-out.
 
 use super::{
-    BackendState,
+    BackendState, EndpointState, h1,
     io::{Io, Stream},
 };
-use crate::limits::Limits;
+use crate::{
+    error::{ErrorKind, RequestError},
+    limits::Limits,
+};
 use portolan_telemetry::FlagKind;
 use std::{future::Future, net::SocketAddr, pin::Pin};
 use tokio::net::TcpStream;
@@ -45,6 +48,22 @@ impl ConnectError {
             Self::Tcp { .. } | Self::Timeout { .. } => FlagKind::UpstreamConnect,
             Self::Tls { .. } => FlagKind::UpstreamTls,
         }
+    }
+}
+
+/// An idle connection to an endpoint that speaks HTTP/1.1, else a new one. `fresh` asks for a new one.
+pub async fn http1(
+    backend: &BackendState,
+    endpoint: &EndpointState,
+    limits: &Limits,
+    fresh: bool,
+) -> Result<h1::Connection, RequestError> {
+    if let Some(connection) = endpoint.take_idle().filter(|_| !fresh) {
+        return Ok(connection);
+    }
+    match connect(backend, endpoint.endpoint.address, limits).await {
+        Ok(io) => Ok(h1::Connection::new(io)),
+        Err(error) => Err(RequestError::new(ErrorKind::UpstreamConnect, error)),
     }
 }
 

@@ -184,7 +184,7 @@ impl fmt::Display for ValueMatch {
 }
 
 /// A part of a query as applications read it: `+` is a space, `%XX` a byte; anything malformed stays as it is.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+pub fn percent_decoded(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Cow::Borrowed(text);
     }

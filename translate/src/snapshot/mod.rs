@@ -19,7 +19,7 @@ pub use listener::{
     TlsAction, TlsListener, TlsPort, TlsRoutes, TlsServer, Transport,
 };
 pub use lookup::Belongs;
-pub use matching::{HeaderMatch, Matcher, Mismatch, PathMatch, QueryMatch, RequestView, ValueMatch};
+pub use matching::{HeaderMatch, Matcher, Mismatch, PathMatch, QueryMatch, RequestView, ValueMatch, percent_decoded};
 pub use rule::{
     Backends, Cors, ExternalAuth, ExternalAuthProtocol, Filter, HeaderEdits, HttpBackend, L4Rule, Mirror, OriginMatch,
     PathModifier, Redirect, Retry, Rewrite, RouteKind, Rule, RuleId, SessionCarrier, SessionPersistence, Target,
