@@ -57,7 +57,7 @@ pub async fn serve(accepted: Accepted, stream: TcpStream) {
 }
 
 impl Accepted {
-    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    async fn http<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         self,
         stream: S,
         before: BytesMut,

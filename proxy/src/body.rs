@@ -2,21 +2,20 @@
 //! nothing here holds more than one piece.
 
 use crate::{
-    error::{ErrorKind, RequestError},
+    error::RequestError,
     upstream::{h1, h2},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// Why a body ends early.
 pub type BodyError = RequestError;
 
-/// A body of which only the trait is known: from HTTP/3, or out of a filter.
+/// A body of which only the trait is known: from a client, or out of a filter.
 pub type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>;
 
 /// A request's body.
@@ -25,8 +24,6 @@ pub enum RequestBody {
     /// None.
     #[default]
     Empty,
-    /// From hyper (HTTP/1.1 and HTTP/2).
-    Hyper(Incoming),
     /// Known as a whole.
     Full(Bytes),
     /// Anything else.
@@ -62,10 +59,6 @@ impl Body for RequestBody {
                 *this = Self::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Self::Hyper(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| client_error(&error))))
-            }
             Self::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -74,7 +67,6 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Hyper(body) => body.is_end_stream(),
             Self::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -83,16 +75,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Hyper(body) => body.size_hint(),
             Self::Boxed(body) => body.size_hint(),
         }
     }
-}
-
-/// What a failed read of the client's body means.
-fn client_error(error: &hyper::Error) -> BodyError {
-    let kind = if error.is_parse() { ErrorKind::BadRequest } else { ErrorKind::ClientClosed };
-    RequestError::new(kind, error)
 }
 
 // === impl ResponseBody ===

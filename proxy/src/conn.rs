@@ -3,8 +3,8 @@
 
 use crate::{
     error::ErrorKind,
-    h3,
-    http::{self as proxy_http, headers::Forwarded},
+    h1, h2, h3,
+    http::headers::Forwarded,
     l4::{Counters, copy_both},
     shared::Published,
     tls::{Alpn, Replay, TlsInfo},
@@ -12,10 +12,8 @@ use crate::{
     watch::{Command, Watch, Watched},
     worker::{View, Worker, listener_labels},
 };
-use ::http::{HeaderValue, Request};
+use ::http::HeaderValue;
 use bytes::BytesMut;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use portolan_telemetry::{
     Scheme,
     metrics::{HttpServer, ListenerLabels, RouteLabels},
@@ -23,7 +21,6 @@ use portolan_telemetry::{
 use portolan_translate::snapshot::{Belongs, HttpListener, Port, PortKind, Transport};
 use std::{
     cell::{OnceCell, RefCell},
-    future::Future,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -33,14 +30,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// How every HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bytes that a client may send ahead on one HTTP/2 stream.
-const H2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// Bytes that a client may send ahead on one HTTP/2 connection.
-const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// Fields of a head that hyper takes unless it is told otherwise.
-const HYPER_HEADERS: usize = 100;
-/// The least buffer that hyper takes.
-const HYPER_BUFFER_MIN: usize = 8 << 10;
 
 /// A client's connection.
 pub struct Conn {
@@ -159,7 +148,7 @@ impl Conn {
     }
 
     /// Serves HTTP, in whichever version the client speaks.
-    pub async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    pub async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         self: Rc<Self>,
         mut stream: S,
         before: BytesMut,
@@ -173,74 +162,25 @@ impl Conn {
                 None => return,
             },
         };
-        let io = TokioIo::new(Watched::new(stream, before, self.watch.clone()));
-        if http2 { self.serve_http2(io).await } else { self.serve_http1(io).await }
-    }
-
-    async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Rc<Self>, io: TokioIo<S>) {
-        let limits = &self.worker.shared.limits;
-        let mut builder = hyper::server::conn::http1::Builder::new();
-        builder
-            .header_read_timeout(None)
-            .max_buf_size(limits.header_bytes_max.max(HYPER_BUFFER_MIN))
-            // A client that closes while it waits has gone: its request ends at the backend too.
-            .half_close(false);
-        // Asked for any number but its own, hyper puts the fields of each head on the heap.
-        if limits.headers_max != HYPER_HEADERS {
-            builder.max_headers(limits.headers_max);
+        if http2 {
+            h2::serve(self.clone(), Watched::new(stream, before, self.watch.clone())).await;
+        } else {
+            h1::server::serve(self.clone(), Watched::new(stream, BytesMut::new(), self.watch.clone()), before).await;
         }
-        let conn = self.clone();
-        let service = service_fn(move |request: Request<Incoming>| proxy_http::serve_hyper(conn.clone(), request));
-        let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
-        self.drive(|cx, graceful| {
-            if graceful {
-                connection.as_mut().graceful_shutdown();
-            }
-            connection.as_mut().poll(cx)
-        })
-        .await;
     }
 
-    async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Rc<Self>, io: TokioIo<S>) {
-        self.watch.set_multiplexes();
-        let limits = &self.worker.shared.limits;
-        let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
-        builder
-            .max_concurrent_streams(limits.h2_streams_max)
-            .max_header_list_size(limits.header_bytes_max as u32)
-            .max_pending_accept_reset_streams(limits.h2_pending_resets_max)
-            .max_local_error_reset_streams(limits.h2_pending_resets_max)
-            .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
-            .enable_connect_protocol();
-        let conn = self.clone();
-        let service = service_fn(move |request: Request<Incoming>| proxy_http::serve_hyper(conn.clone(), request));
-        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-        self.drive(|cx, graceful| {
-            if graceful {
-                connection.as_mut().graceful_shutdown();
-            }
-            connection.as_mut().poll(cx)
-        })
-        .await;
-    }
-
-    /// Polls a connection to its end, obeying the worker's commands.
-    async fn drive<P>(&self, mut poll: P)
-    where
-        P: FnMut(&mut Context<'_>, bool) -> Poll<Result<(), hyper::Error>>,
-    {
-        let result = std::future::poll_fn(|cx| {
+    /// Polls what serves the connection, obeying the worker's commands: told to end gracefully, it learns of it; told to
+    /// end at once, `None` comes back.
+    pub async fn obey<T>(&self, mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<T>) -> Option<T> {
+        std::future::poll_fn(|cx| {
             let command = self.watch.poll_command(cx);
             if let Some(limit) = command.limit() {
                 self.worker.limit_reached(limit);
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(None);
             }
-            poll(cx, command == Command::Graceful)
-        });
-        if let Err(error) = result.await {
-            self.note_failure(&error);
-        }
+            poll(cx, command == Command::Graceful).map(Some)
+        })
+        .await
     }
 
     /// Carries bytes between a client and a backend.
@@ -251,19 +191,6 @@ impl Conn {
         let end = copy_both(client, upstream, BytesMut::new(), idle, &Counters::default()).await;
         self.worker.tunnel_ended(&end);
         self.watch.ended();
-    }
-
-    fn note_failure(&self, error: &hyper::Error) {
-        if error.is_parse_too_large() {
-            self.worker.limit_reached("header_bytes_max");
-        } else if error.is_parse() {
-            self.worker.limit_reached("malformed_http");
-        }
-        let resets = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-        if resets.is_some_and(|error| error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)) {
-            self.worker.limit_reached("h2_pending_resets_max");
-        }
-        tracing::debug!(peer = %self.peer, %error, "a client's connection ended");
     }
 }
 
@@ -279,16 +206,4 @@ async fn begins_with_preface<S: AsyncRead + Unpin>(watch: &Watch, stream: &mut S
         .await?;
     }
     Some(read.starts_with(PREFACE))
-}
-
-/// Runs hyper's tasks on the worker itself.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
-    }
 }

@@ -23,8 +23,10 @@ pub enum ErrorKind {
     NotFound,
     /// The host belongs to another listener than the TLS session.
     Misdirected,
-    /// A request head is over its limit.
+    /// A request head is over its limit of bytes.
     HeadersTooLarge,
+    /// A request head has more fields than its limit.
+    TooManyHeaders,
     /// A request target is over its limit.
     UriTooLong,
     /// A request body is over its limit.
@@ -93,7 +95,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadersTooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientClosed => StatusCode::REQUEST_TIMEOUT,
@@ -113,7 +115,7 @@ impl ErrorKind {
             Self::ClientClosed | Self::UpstreamCancelled => 1,
             Self::FilterAnswered => 7,
             Self::BadRequest | Self::Misdirected | Self::UpgradeRefused => 13,
-            Self::HeadersTooLarge | Self::UriTooLong | Self::BodyTooLarge => 8,
+            Self::HeadersTooLarge | Self::TooManyHeaders | Self::UriTooLong | Self::BodyTooLarge => 8,
             Self::UnresolvedFilter
             | Self::FilterFailed
             | Self::InvalidBackend
@@ -132,6 +134,7 @@ impl ErrorKind {
             Self::NotFound => "no_route",
             Self::Misdirected => "misdirected",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::TooManyHeaders => "too_many_headers",
             Self::UriTooLong => "uri_too_long",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
@@ -175,6 +178,7 @@ impl ErrorKind {
             Self::NotFound => "no route matches",
             Self::Misdirected => "this host is not served over this connection",
             Self::HeadersTooLarge => "the request's headers are too large",
+            Self::TooManyHeaders => "the request has too many headers",
             Self::UriTooLong => "the request's target is too long",
             Self::BodyTooLarge => "the request's body is too large",
             Self::BodyTimeout => "the request's body came too slowly",

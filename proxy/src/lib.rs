@@ -10,6 +10,8 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 mod filter;
+mod h1;
+mod h2;
 mod h3;
 pub mod http;
 pub mod l4;

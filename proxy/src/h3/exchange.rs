@@ -184,7 +184,7 @@ impl Responder {
     async fn answer(&mut self, response: Response<Outgoing>, method: &Method) -> Result<(), Failed> {
         let (parts, mut body) = response.into_parts();
         let mut response = Response::from_parts(parts, ());
-        head::complete(&mut response, method, body.size_hint().exact());
+        crate::http::headers::complete(&mut response, method, body.size_hint().exact());
         self.begun = true;
         sent(self.patience, self.stream.send_response(response)).await?;
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {

@@ -1,9 +1,6 @@
-//! Heads over HTTP/3 (RFC 9114, 4.2 and 4.3): what makes a request malformed beyond what h3 checks, and what an answer
-//! must and must not say.
+//! Heads of requests over HTTP/3 (RFC 9114, 4.2 and 4.3): what makes one malformed beyond what h3 checks.
 
-use crate::http::headers;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request};
-use std::time::SystemTime;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request};
 
 /// Fields about the connection, which HTTP/3 does not have (RFC 9114, 4.2).
 const OF_THE_CONNECTION: [HeaderName; 5] = [
@@ -16,7 +13,7 @@ const OF_THE_CONNECTION: [HeaderName; 5] = [
 
 /// A request's head and the length that it announces; `None` for a malformed one.
 pub fn decode(request: Request<()>) -> Option<(request::Parts, Option<u64>)> {
-    let (mut head, ()) = request.into_parts();
+    let (head, ()) = request.into_parts();
     let has_target = head.uri.scheme().is_some() && head.uri.path_and_query().is_some();
     if head.method != Method::CONNECT && !has_target {
         return None;
@@ -27,7 +24,6 @@ pub fn decode(request: Request<()>) -> Option<(request::Parts, Option<u64>)> {
         return None;
     }
     let length = content_length(&head.headers)?;
-    join_cookies(&mut head.headers);
     Some((head, length))
 }
 
@@ -38,33 +34,6 @@ fn content_length(headers: &HeaderMap) -> Option<Option<u64>> {
     let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
     let length = digits.parse().ok()?;
     values.next().is_none().then_some(Some(length))
-}
-
-/// Cookies may come in pieces; other versions of HTTP take one field alone (RFC 9114, 4.2.1).
-fn join_cookies(headers: &mut HeaderMap) {
-    let pieces: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if pieces.len() < 2 {
-        return;
-    }
-    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, joined);
-    }
-}
-
-/// Makes the head of an answer complete, as a server of HTTP/1.1 or HTTP/2 would.
-pub fn complete<B>(response: &mut Response<B>, method: &Method, length: Option<u64>) {
-    let has_body = response.status() != StatusCode::NOT_MODIFIED && *method != Method::HEAD;
-    let headers = response.headers_mut();
-    headers::remove_hop_by_hop(headers);
-    if let Some(length) = length.filter(|length| has_body && *length > 0) {
-        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-    }
-    if !headers.contains_key(header::DATE) {
-        // RFC 9110, 6.6.1: a date is due from whoever answers and has a clock.
-        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
-            headers.insert(header::DATE, date);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -102,24 +71,5 @@ mod tests {
             assert!(request(&[("content-length", wrong)]).is_none(), "{wrong}");
         }
         assert!(request(&[("content-length", "1"), ("content-length", "1")]).is_none());
-    }
-
-    #[test]
-    fn cookies_in_pieces_become_one_field() {
-        let (head, _) = request(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]).unwrap();
-        let cookies: Vec<_> = head.headers.get_all(header::COOKIE).iter().collect();
-        assert_eq!(cookies, ["a=1; b=2"]);
-    }
-
-    #[test]
-    fn an_answer_says_nothing_about_the_connection_and_when_it_was_made() {
-        let mut response = Response::builder().header("connection", "close").header("x", "y").body(()).unwrap();
-        complete(&mut response, &Method::GET, Some(5));
-        assert_eq!(response.headers()["content-length"], "5");
-        assert!(response.headers().contains_key("date") && response.headers().contains_key("x"));
-        assert!(!response.headers().contains_key("connection"));
-        let mut response = Response::new(());
-        complete(&mut response, &Method::HEAD, Some(5));
-        assert!(!response.headers().contains_key("content-length"));
     }
 }

@@ -1,6 +1,6 @@
 //! Headers that concern one connection, and those by which a proxy tells where a request came from.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use std::net::IpAddr;
 
 /// `X-Forwarded-For`.
@@ -184,6 +184,18 @@ pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get_all(header::CONNECTION).iter().any(names_upgrade).then(|| value.clone())
 }
 
+/// Makes the head of an answer over HTTP/2 or HTTP/3 complete: nothing about the connection, a length where it is known,
+/// and a date.
+pub fn complete<B>(response: &mut Response<B>, method: &Method, length: Option<u64>) {
+    let has_body = response.status() != StatusCode::NOT_MODIFIED && *method != Method::HEAD;
+    let headers = response.headers_mut();
+    remove_hop_by_hop(headers);
+    if let Some(length) = length.filter(|length| has_body && *length > 0) {
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    headers.entry(header::DATE).or_insert_with(crate::clock::date);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +255,18 @@ mod tests {
         headers.append("cookie", HeaderValue::from_static("b=2"));
         join_cookies(&mut headers);
         assert_eq!(headers, map(&[("cookie", "a=1; b=2")]));
+    }
+
+    #[test]
+    fn an_answer_says_nothing_about_the_connection_and_when_it_was_made() {
+        let mut response = Response::builder().header("connection", "close").header("x", "y").body(()).unwrap();
+        complete(&mut response, &Method::GET, Some(5));
+        assert_eq!(response.headers()["content-length"], "5");
+        assert!(response.headers().contains_key("date") && response.headers().contains_key("x"));
+        assert!(!response.headers().contains_key("connection"));
+        let mut response = Response::new(());
+        complete(&mut response, &Method::HEAD, Some(5));
+        assert!(!response.headers().contains_key("content-length"));
     }
 
     #[test]

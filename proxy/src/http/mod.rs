@@ -17,6 +17,7 @@ mod upgrade;
 
 pub use record::Outgoing;
 pub use target::{host_of, normalise};
+pub use upgrade::{Switch, Upgrade};
 
 use crate::{
     body::{RequestBody, ResponseBody},
@@ -24,27 +25,17 @@ use crate::{
     conn::Conn,
     error::RequestError,
 };
-use http::{HeaderValue, Request, Response, header, request};
-use hyper::body::Incoming;
+use http::{HeaderValue, Response, header, request};
 use portolan_telemetry::trace::RequestTrace;
 use record::Record;
-use std::{convert::Infallible, rc::Rc};
-
-/// Serves a request that hyper read.
-pub async fn serve_hyper(conn: Rc<Conn>, mut request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
-    use http_body::Body;
-    let upgrade = upgrade::Upgrade::of(&mut request);
-    let (head, body) = request.into_parts();
-    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Hyper(body) };
-    Ok(serve(conn, head, body, upgrade).await)
-}
+use std::rc::Rc;
 
 /// Serves a request.
 pub async fn serve(
     conn: Rc<Conn>,
     mut head: request::Parts,
     body: RequestBody,
-    upgrade: Option<upgrade::Upgrade>,
+    upgrade: Option<Upgrade>,
 ) -> Response<Outgoing> {
     let start = clock::now();
     let view = conn.worker.view();
@@ -71,6 +62,13 @@ pub async fn serve(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|()| record.into_body(body, deadline))
+}
+
+/// The answer to what is no request.
+pub fn refusal(conn: &Conn, error: &RequestError) -> Response<Outgoing> {
+    respond::count_limit(conn, error);
+    let (response, body) = error_response(error, false);
+    response.map(|()| Outgoing::untold(body))
 }
 
 /// Whether the client speaks gRPC, and so reads errors from `grpc-status`.

@@ -294,6 +294,7 @@ fn flag_of(error: &RequestError) -> ResponseFlag {
             FlagKind::BadRequest.into()
         }
         ErrorKind::HeadersTooLarge => ResponseFlag::limit("header_bytes_max"),
+        ErrorKind::TooManyHeaders => ResponseFlag::limit("headers_max"),
         ErrorKind::UriTooLong => ResponseFlag::limit("uri_bytes_max"),
         ErrorKind::BodyTooLarge => ResponseFlag::limit("body_bytes_max"),
         ErrorKind::BodyTimeout => ResponseFlag::limit("body_idle_timeout"),

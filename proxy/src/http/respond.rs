@@ -98,7 +98,8 @@ pub async fn respond(
 /// Counts the limit that an error is about.
 pub fn count_limit(conn: &Conn, error: &RequestError) {
     let limit = match error.kind {
-        ErrorKind::HeadersTooLarge => "headers_max",
+        ErrorKind::HeadersTooLarge => "header_bytes_max",
+        ErrorKind::TooManyHeaders => "headers_max",
         ErrorKind::UriTooLong => "uri_bytes_max",
         ErrorKind::BodyTooLarge => "body_bytes_max",
         ErrorKind::BodyTimeout => "body_idle_timeout",
@@ -124,7 +125,7 @@ fn decode(conn: &Conn, head: &mut request::Parts, upgrade: Option<&Upgrade>) -> 
         head.headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key(conn));
     }
     if head.headers.len() > limits.headers_max {
-        return Err(ErrorKind::HeadersTooLarge.into());
+        return Err(ErrorKind::TooManyHeaders.into());
     }
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.uri_bytes_max) {
         return Err(ErrorKind::UriTooLong.into());

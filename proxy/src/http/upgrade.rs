@@ -1,10 +1,18 @@
 //! Leaving HTTP: WebSocket and other upgrades, by `Upgrade` (HTTP/1.1) or extended CONNECT (RFC 8441).
 
+use super::headers;
 use crate::{conn::Conn, upstream::h1::Tunnel};
-use http::{HeaderValue, Method, Request};
-use hyper::{ext::Protocol, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, HeaderValue};
 use std::rc::Rc;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::oneshot,
+};
+
+/// A client's stream, whatever carries it.
+pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream for S {}
 
 /// A client that wants to leave HTTP.
 pub struct Upgrade {
@@ -12,21 +20,29 @@ pub struct Upgrade {
     pub protocol: HeaderValue,
     /// Whether the client asked by extended CONNECT.
     pub extended_connect: bool,
-    client: OnUpgrade,
+    client: oneshot::Receiver<Box<dyn ClientStream>>,
 }
 
+/// The server's end of an upgrade: it has the client's stream once the answer is out.
+pub struct Switch(oneshot::Sender<Box<dyn ClientStream>>);
+
 impl Upgrade {
-    /// The wish of a request, if it has one.
-    pub fn of<B>(request: &mut Request<B>) -> Option<Self> {
-        if request.method() == Method::CONNECT {
-            let protocol = request.extensions().get::<Protocol>()?;
-            let protocol = HeaderValue::from_str(protocol.as_str()).ok()?;
-            return Some(Self { protocol, extended_connect: true, client: hyper::upgrade::on(request) });
-        }
-        let protocol = super::headers::upgrade(request.headers())?;
+    fn new(protocol: HeaderValue, extended_connect: bool) -> (Self, Switch) {
+        let (sender, client) = oneshot::channel();
+        (Self { protocol, extended_connect, client }, Switch(sender))
+    }
+
+    /// The wish of an HTTP/1.1 request, if it has one.
+    pub fn of_http1(headers: &HeaderMap) -> Option<(Self, Switch)> {
+        let protocol = headers::upgrade(headers)?;
         // A cleartext upgrade to HTTP/2 was withdrawn (RFC 9113, 3.1): the request is served as it is.
         let kept = !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
-        kept.then(|| Self { protocol, extended_connect: false, client: hyper::upgrade::on(request) })
+        kept.then(|| Self::new(protocol, false))
+    }
+
+    /// The wish of an extended CONNECT for `protocol`.
+    pub fn of_connect(protocol: &str) -> Option<(Self, Switch)> {
+        HeaderValue::from_str(protocol).ok().map(|protocol| Self::new(protocol, true))
     }
 
     /// Carries bytes both ways, once the answer is out, until one side has ended.
@@ -34,9 +50,22 @@ impl Upgrade {
         let conn = conn.clone();
         tokio::task::spawn_local(async move {
             match self.client.await {
-                Ok(client) => conn.join(TokioIo::new(client), backend).await,
-                Err(error) => tracing::debug!(%error, "a client left before its upgrade"),
+                Ok(client) => conn.join(client, backend).await,
+                Err(_) => tracing::debug!(peer = %conn.peer, "a client left before its upgrade"),
             }
         });
+    }
+}
+
+impl Switch {
+    /// Whether the backend switched too, and somebody waits for the stream.
+    pub fn is_wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    /// Gives the stream to whoever carries the other protocol.
+    pub fn hand_over(self, stream: impl ClientStream + 'static) {
+        // Whoever waited may have given up.
+        let _ = self.0.send(Box::new(stream));
     }
 }

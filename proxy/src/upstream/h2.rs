@@ -5,13 +5,11 @@ use super::{BackendState, EndpointState, connect};
 use crate::{
     body::{BodyError, RequestBody},
     error::{ErrorKind, RequestError},
+    h2::{CONNECTION_WINDOW_BYTES, Receiving, STREAM_WINDOW_BYTES, SendFault, Sending},
     limits::Limits,
 };
-use bytes::{Buf, Bytes};
-use h2::{
-    RecvStream, SendStream,
-    client::{ResponseFuture, SendRequest},
-};
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request, Response, Version, header, request, uri};
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -24,10 +22,6 @@ use std::{
 
 /// Requests that share one connection; more open another, as a backend's own limit is commonly 100.
 const STREAMS_MAX: u32 = 100;
-/// Bytes that a backend may send ahead on one stream.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// Bytes that a backend may send ahead on one connection.
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// A connection that many requests share.
 pub struct Connection {
@@ -40,13 +34,9 @@ pub struct Connection {
 pub struct Transfer {
     connection: Rc<Connection>,
     home: Rc<EndpointState>,
-    request: Option<(RequestBody, SendStream<Bytes>)>,
-    pending: Bytes,
+    request: Option<Sending<RequestBody>>,
     response: Option<ResponseFuture>,
-    body: Option<RecvStream>,
-    /// Data of the body has ended; trailers may follow.
-    data_ended: bool,
-    length: Option<u64>,
+    body: Option<Receiving>,
 }
 
 // === impl Connection ===
@@ -128,9 +118,8 @@ impl Transfer {
             Err(error) => return Err((refused(error), body)),
         };
         connection.streams.set(connection.streams.get() + 1);
-        let request = (!end).then_some((body, stream));
-        let (pending, response) = (Bytes::new(), Some(response));
-        Ok(Self { connection, home, request, pending, response, body: None, data_ended: false, length: None })
+        let request = (!end).then(|| Sending::new(body, stream));
+        Ok(Self { connection, home, request, response: Some(response), body: None })
     }
 
     /// Waits for the response's head, sending the request meanwhile.
@@ -143,8 +132,7 @@ impl Transfer {
             let response = ready!(Pin::new(response).poll(cx)).map_err(upstream_error);
             self.response = None;
             let (mut head, body) = response?.into_parts();
-            self.length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-            self.body = (!body.is_end_stream()).then_some(body);
+            self.body = (!body.is_end_stream()).then(|| Receiving::new(body, &head.headers));
             head.version = Version::HTTP_11;
             crate::http::headers::remove_hop_by_hop(&mut head.headers);
             Poll::Ready(Ok(Response::from_parts(head, ())))
@@ -159,91 +147,35 @@ impl Transfer {
             return Poll::Ready(Some(Err(error)));
         }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        if !self.data_ended {
-            match ready!(body.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    // The window opens as the client takes the data, which bounds what is held here.
-                    let _ = body.flow_control().release_capacity(data.len());
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(error)) => {
-                    self.body = None;
-                    return Poll::Ready(Some(Err(upstream_error(error))));
-                }
-                None => self.data_ended = true,
-            }
-        }
-        let trailers = ready!(body.poll_trailers(cx));
-        self.body = None;
-        match trailers {
-            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Err(error) => Poll::Ready(Some(Err(upstream_error(error)))),
-        }
+        body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(upstream_error)))
     }
 
     /// Sends as much of the request as flow control lets through.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        loop {
-            let Some((body, stream)) = &mut self.request else { return Poll::Ready(Ok(())) };
-            // The backend may say that it wants no more (RST_STREAM with NO_ERROR after an early answer).
-            if let Poll::Ready(reason) = stream.poll_reset(cx) {
-                self.request = None;
-                return match reason {
-                    Ok(h2::Reason::NO_ERROR) | Err(_) => Poll::Ready(Ok(())),
-                    Ok(reason) => Poll::Ready(Err(RequestError::new(ErrorKind::UpstreamReset, reason))),
-                };
-            }
-            if !self.pending.is_empty() {
-                stream.reserve_capacity(self.pending.len());
-                // `poll_capacity` tells of growth alone; what is there already has to be looked at first.
-                let capacity = match stream.capacity() {
-                    0 => ready!(stream.poll_capacity(cx)).and_then(Result::ok),
-                    there => Some(there),
-                };
-                let Some(capacity) = capacity else {
-                    self.request = None;
-                    return Poll::Ready(Ok(()));
-                };
-                let piece = self.pending.split_to(capacity.min(self.pending.remaining()));
-                if stream.send_data(piece, false).is_err() {
-                    self.request = None;
-                    return Poll::Ready(Ok(()));
-                }
-                continue;
-            }
-            match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.pending = data,
-                    Err(frame) => {
-                        let _ = stream.send_trailers(frame.into_trailers().unwrap_or_default());
-                        self.request = None;
-                    }
-                },
-                Some(Err(error)) => {
-                    stream.send_reset(h2::Reason::CANCEL);
-                    self.request = None;
-                    return Poll::Ready(Err(error));
-                }
-                None => {
-                    let _ = stream.send_data(Bytes::new(), true);
-                    self.request = None;
-                }
-            }
+        let Some(request) = &mut self.request else { return Poll::Ready(Ok(())) };
+        let sent = ready!(request.poll(cx));
+        if let Err(SendFault::Body(_)) = sent {
+            request.reset(h2::Reason::CANCEL);
         }
+        self.request = None;
+        Poll::Ready(match sent {
+            Err(SendFault::Body(error)) => Err(error),
+            Err(SendFault::Refused(reason)) if reason != h2::Reason::NO_ERROR => {
+                Err(RequestError::new(ErrorKind::UpstreamReset, reason))
+            }
+            // What became of the stream shows where the answer is read.
+            _ => Ok(()),
+        })
     }
 
     /// Whether nothing more will come.
     pub fn is_end(&self) -> bool {
-        self.body.is_none()
+        self.body.as_ref().is_none_or(Receiving::is_end)
     }
 
     /// The size of what will come.
     pub fn size_hint(&self) -> SizeHint {
-        match (&self.body, self.length) {
-            (None, _) => SizeHint::with_exact(0),
-            (Some(_), Some(length)) if !self.data_ended => SizeHint::with_exact(length),
-            _ => SizeHint::default(),
-        }
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Receiving::size_hint)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Heads of HTTP/1.1 messages to and from backends: written from, and read into, header maps.
 
-use super::framing::{Framing, Malformed};
-use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use crate::h1::{Facts, Framing, Inbox, Malformed, read_fields, write_field, write_number};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use std::mem::MaybeUninit;
 
 /// Header fields of a response.
 const HEADERS_MAX: usize = 128;
+/// Room for what a gateway adds to a response.
+const FIELDS_SPARE: usize = 3;
 
 /// A response's head, and how its body ends.
 pub struct ResponseHead {
@@ -61,31 +63,9 @@ pub fn write_request(out: &mut Vec<u8>, head: &request::Parts, framing: RequestF
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a number in decimal.
-pub fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// Reads a response's head from the start of `input` and takes it out; `None`: more bytes are needed.
-pub fn read_response(input: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
+/// Reads a response's head from the start of `inbox` and takes it out; `None`: more bytes are needed.
+pub fn read_response(inbox: &mut Inbox, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
+    let input: &[u8] = inbox;
     let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -99,23 +79,15 @@ pub fn read_response(input: &mut BytesMut, method: &Method) -> Result<Option<Res
     let http_1_1 = parsed.version == Some(1);
     // One copy of the head, shared by all its values: the read buffer stays ours and is used again.
     let shared = Bytes::copy_from_slice(&input[..length]);
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + 2);
-    let mut facts = ConnectionFacts::default();
-    for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("bad header name"))?;
-        facts.note(&name, field.value)?;
-        let start = field.value.as_ptr() as usize - input.as_ptr() as usize;
-        let value = HeaderValue::from_maybe_shared(shared.slice(start..start + field.value.len()));
-        headers.append(name, value.map_err(|_| Malformed("bad header value"))?);
-    }
-    input.advance(length);
+    let (headers, facts) = read_fields(parsed.headers, input, &shared, FIELDS_SPARE)?;
+    inbox.skip(length);
     finish(status, headers, &facts, http_1_1, method).map(Some)
 }
 
 fn finish(
     status: StatusCode,
     mut headers: HeaderMap,
-    facts: &ConnectionFacts,
+    facts: &Facts,
     http_1_1: bool,
     method: &Method,
 ) -> Result<ResponseHead, Malformed> {
@@ -123,13 +95,12 @@ fn finish(
         || status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;
-    let framing = match (no_body, facts.chunked, facts.length) {
-        (_, true, Some(_)) => return Err(Malformed("the response has both a length and chunks")),
-        (true, ..) => None,
-        (false, true, None) => Some(Framing::chunked()),
-        (false, false, Some(0)) => None,
-        (false, false, Some(length)) => Some(Framing::Length(length)),
-        (false, false, None) => Some(Framing::UntilClose),
+    let framing = match facts.length {
+        _ if no_body => None,
+        _ if facts.chunked => Some(Framing::chunked()),
+        Some(0) => None,
+        Some(length) => Some(Framing::Length(length)),
+        None => Some(Framing::UntilClose),
     };
     let persistent = if http_1_1 { !facts.close } else { facts.keep_alive };
     let reusable = persistent && framing != Some(Framing::UntilClose);
@@ -143,50 +114,12 @@ fn finish(
     Ok(ResponseHead { response, framing, reusable })
 }
 
-/// What headers say of framing and of the connection.
-#[derive(Default)]
-struct ConnectionFacts {
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-}
-
-impl ConnectionFacts {
-    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Malformed> {
-        if *name == header::CONTENT_LENGTH {
-            let length = parse_length(value)?;
-            if self.length.is_some_and(|other| other != length) {
-                return Err(Malformed("the response has two lengths"));
-            }
-            self.length = Some(length);
-        } else if *name == header::TRANSFER_ENCODING {
-            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Malformed("the response has a transfer coding other than chunked"));
-            }
-            self.chunked = true;
-        } else if *name == header::CONNECTION {
-            for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                self.close |= token.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-            }
-        }
-        Ok(())
-    }
-}
-
-fn parse_length(value: &[u8]) -> Result<u64, Malformed> {
-    let digits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
-    let parsed = if digits { std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) } else { None };
-    parsed.ok_or(Malformed("bad Content-Length"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<ResponseHead>, Malformed> {
-        read_response(&mut BytesMut::from(text), &Method::GET)
+        read_response(&mut Inbox::new(bytes::BytesMut::from(text)), &Method::GET)
     }
 
     #[test]
