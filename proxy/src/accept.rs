@@ -33,7 +33,7 @@ pub struct Accepted {
     /// Our end.
     pub local: SocketAddr,
     /// What the worker sees of the connection.
-    pub watch: Arc<Watch>,
+    pub watch: Rc<Watch>,
 }
 
 /// Serves a socket that was accepted, to its end.

@@ -44,7 +44,7 @@ pub struct Conn {
     /// What requests are forwarded with.
     pub forwarded: Forwarded,
     /// What the worker sees of it.
-    pub watch: Arc<Watch>,
+    pub watch: Rc<Watch>,
     bind: SocketAddr,
     transport: Transport,
     port: RefCell<(Arc<Published>, Arc<Port>)>,
@@ -63,7 +63,7 @@ impl Conn {
         peer: SocketAddr,
         local: SocketAddr,
         tls: Option<TlsInfo>,
-        watch: Arc<Watch>,
+        watch: Rc<Watch>,
     ) -> Rc<Self> {
         let trusted = worker.shared.trusts(peer.ip());
         let forwarded = Forwarded::new(peer.ip(), tls.is_some(), port.client_port, trusted);

@@ -3,16 +3,12 @@
 
 use crate::{clock, limits::Limits};
 use bytes::{Buf, BytesMut};
-use futures_util::task::AtomicWaker;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
+    rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,24 +28,23 @@ pub enum Command {
     AbortIdleStream,
 }
 
-/// What a connection does, as its worker sees it. Written and read by one thread; atomic only because hyper wants
-/// streams that could be sent to another. Times are milliseconds on the process's clock.
+/// What a connection does, as its worker sees it. Times are milliseconds on the process's clock.
 #[derive(Debug)]
 pub struct Watch {
     opened_ms: u64,
-    multiplexes: AtomicBool,
+    multiplexes: Cell<bool>,
     /// Requests under way.
-    active: AtomicU32,
+    active: Cell<u32>,
     /// When the first byte of a head came, or the connection was opened; [`NEVER`] between requests.
-    head_since_ms: AtomicU64,
-    progress_ms: AtomicU64,
+    head_since_ms: Cell<u64>,
+    progress_ms: Cell<u64>,
     /// Whether the last sweep found the connection idle for too long. It is ended a sweep later: after a stall, a request
     /// may wait in a socket that nobody has read yet.
-    idle: AtomicBool,
+    idle: Cell<bool>,
     /// Whether the next answer is the last (HTTP/1.1).
-    leaving: AtomicBool,
-    command: AtomicU8,
-    waker: AtomicWaker,
+    leaving: Cell<bool>,
+    command: Cell<u8>,
+    waker: RefCell<Option<Waker>>,
 }
 
 /// No time at all.
@@ -63,52 +58,55 @@ pub struct Watchlist(RefCell<Vec<Weak<Watch>>>);
 pub struct Watched<S> {
     stream: S,
     before: BytesMut,
-    watch: Arc<Watch>,
+    watch: Rc<Watch>,
 }
 
 // === impl Watch ===
 
 impl Watch {
     /// A connection that was just accepted.
-    pub fn new() -> Arc<Self> {
+    pub fn new() -> Rc<Self> {
         clock::now();
         let now = clock::process_ms();
-        Arc::new(Self {
+        Rc::new(Self {
             opened_ms: now,
-            multiplexes: AtomicBool::new(false),
-            active: AtomicU32::new(0),
-            head_since_ms: AtomicU64::new(now),
-            progress_ms: AtomicU64::new(now),
-            idle: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
-            command: AtomicU8::new(Command::None as u8),
-            waker: AtomicWaker::new(),
+            multiplexes: Cell::new(false),
+            active: Cell::new(0),
+            head_since_ms: Cell::new(now),
+            progress_ms: Cell::new(now),
+            idle: Cell::new(false),
+            leaving: Cell::new(false),
+            command: Cell::new(Command::None as u8),
+            waker: RefCell::default(),
         })
     }
 
     /// The connection multiplexes (HTTP/2, HTTP/3).
     pub fn set_multiplexes(&self) {
-        self.multiplexes.store(true, Relaxed);
+        self.multiplexes.set(true);
     }
 
     /// A request's head is complete.
     pub fn began(&self) {
-        self.active.store(self.active.load(Relaxed) + 1, Relaxed);
-        self.head_since_ms.store(NEVER, Relaxed);
+        self.active.set(self.active.get() + 1);
+        self.head_since_ms.set(NEVER);
     }
 
     /// A request is answered.
     pub fn ended(&self) {
-        self.active.store(self.active.load(Relaxed).saturating_sub(1), Relaxed);
+        self.active.set(self.active.get().saturating_sub(1));
     }
 
     /// Takes the command that was given, and sees to it that the next one wakes this task.
     pub fn poll_command(&self, cx: &Context<'_>) -> Command {
-        self.waker.register(cx.waker());
-        match self.command.load(Relaxed) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        match self.command.get() {
             0 => Command::None,
             given => {
-                self.command.store(0, Relaxed);
+                self.command.set(0);
                 Command::ALL[usize::from(given)]
             }
         }
@@ -116,45 +114,47 @@ impl Watch {
 
     /// Tells the connection something.
     pub fn command(&self, command: Command) {
-        self.command.store(command as u8, Relaxed);
-        self.waker.wake();
+        self.command.set(command as u8);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     fn noted(&self) {
-        self.progress_ms.store(clock::process_ms(), Relaxed);
+        self.progress_ms.set(clock::process_ms());
     }
 
     fn read(&self) {
         self.noted();
-        self.idle.store(false, Relaxed);
-        if self.active.load(Relaxed) == 0 && self.head_since_ms.load(Relaxed) == NEVER {
-            self.head_since_ms.store(clock::process_ms(), Relaxed);
+        self.idle.set(false);
+        if self.active.get() == 0 && self.head_since_ms.get() == NEVER {
+            self.head_since_ms.set(clock::process_ms());
         }
     }
 
     /// An old connection ends with its next answer, which says so; where answers cannot, the protocol does.
     fn leave(&self) -> Command {
-        if self.multiplexes.load(Relaxed) {
+        if self.multiplexes.get() {
             return Command::Graceful;
         }
-        self.leaving.store(true, Relaxed);
+        self.leaving.set(true);
         Command::None
     }
 
     /// Whether the next answer is the last.
     pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Relaxed)
+        self.leaving.get()
     }
 
     /// What is due, by the limits.
     fn verdict(&self, now_ms: u64, limits: &Limits) -> Command {
         let past = |since: u64, limit: Duration| u128::from(now_ms.saturating_sub(since)) > limit.as_millis();
-        let (progress, head_since) = (self.progress_ms.load(Relaxed), self.head_since_ms.load(Relaxed));
-        let reads_head = !self.multiplexes.load(Relaxed) && head_since != NEVER;
-        match self.active.load(Relaxed) {
+        let (progress, head_since) = (self.progress_ms.get(), self.head_since_ms.get());
+        let reads_head = !self.multiplexes.get() && head_since != NEVER;
+        match self.active.get() {
             0 if reads_head && past(head_since, limits.header_timeout) => Command::AbortSlowHeader,
             0 if past(progress, limits.keepalive_timeout) => {
-                if self.idle.swap(true, Relaxed) {
+                if self.idle.replace(true) {
                     Command::Graceful
                 } else {
                     Command::None
@@ -184,8 +184,8 @@ impl Command {
 
 impl Watchlist {
     /// Watches over a connection for as long as it exists.
-    pub fn add(&self, watch: &Arc<Watch>) {
-        self.0.borrow_mut().push(Arc::downgrade(watch));
+    pub fn add(&self, watch: &Rc<Watch>) {
+        self.0.borrow_mut().push(Rc::downgrade(watch));
     }
 
     /// Once a second: gives every connection what is due.
@@ -200,7 +200,7 @@ impl Watchlist {
     /// Tells the connections that can say so without a race (those that multiplex), or all of them, to end.
     pub fn end(&self, only_multiplexing: bool) {
         self.each(|watch| {
-            if !only_multiplexing || watch.multiplexes.load(Relaxed) {
+            if !only_multiplexing || watch.multiplexes.get() {
                 watch.command(Command::Graceful);
             }
         });
@@ -231,7 +231,7 @@ impl Watchlist {
 
 impl<S> Watched<S> {
     /// Watches over a stream; `before` is given to the reader first.
-    pub fn new(stream: S, before: BytesMut, watch: Arc<Watch>) -> Self {
+    pub fn new(stream: S, before: BytesMut, watch: Rc<Watch>) -> Self {
         Self { stream, before, watch }
     }
 }
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(watch.verdict(after(74), &limits), Command::None);
         assert_eq!(watch.verdict(after(76), &limits), Command::None, "a request may wait to be read");
         assert_eq!(watch.verdict(after(77), &limits), Command::Graceful);
-        watch.progress_ms.store(after(1000), Relaxed);
+        watch.progress_ms.set(after(1000));
         assert_eq!(watch.verdict(after(1001), &limits), Command::None);
         assert!(watch.is_leaving(), "the next answer is the last");
         watch.set_multiplexes();

@@ -4,6 +4,16 @@
 use super::framing::Malformed;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::cell::RefCell;
+
+/// Maps that a thread keeps for heads to come.
+const SPARE_MAX: usize = 64;
+/// Fields that a map has room for, if it is kept.
+const RECYCLED_FIELDS_MAX: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What a head says of its body and of its connection.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +40,8 @@ pub fn read_fields(
     head: &Bytes,
     spare: usize,
 ) -> Result<(HeaderMap, Facts), Malformed> {
-    let mut headers = HeaderMap::with_capacity(fields.len() + spare);
+    let mut headers = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    headers.reserve(fields.len() + spare);
     let mut facts = Facts::default();
     for field in fields {
         let name =
@@ -45,6 +56,18 @@ pub fn read_fields(
         return Err(Malformed("both Content-Length and Transfer-Encoding"));
     }
     Ok((headers, facts))
+}
+
+/// Takes a map back that nobody reads any more, so that the next head needs no memory of its own.
+pub fn recycle(mut headers: HeaderMap) {
+    if headers.capacity() <= RECYCLED_FIELDS_MAX {
+        headers.clear();
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARE_MAX {
+                spare.push(headers);
+            }
+        });
+    }
 }
 
 impl Facts {

@@ -7,7 +7,7 @@ mod inbox;
 mod outbox;
 pub mod server;
 
-pub use fields::{Facts, read_fields};
+pub use fields::{Facts, read_fields, recycle};
 pub use framing::{Framing, Malformed};
 pub use inbox::{BodyFault, Inbox, Part};
 pub use outbox::{Outbox, write_field, write_number};

@@ -5,7 +5,7 @@ use crate::{
     body::{BodyError, RequestBody},
     conn::Conn,
     error::{ErrorKind, RequestError},
-    http::{self as proxy_http, Switch, Upgrade, headers},
+    http::{self as proxy_http, InFlight, Switch, Upgrade, headers},
 };
 use bytes::Bytes;
 use h2::{Reason, RecvStream, ext::Protocol, server::SendResponse};
@@ -31,8 +31,17 @@ pub async fn serve(conn: Rc<Conn>, request: Request<RecvStream>, mut respond: Se
         None => (ClientBody::begin(stream, &head), None),
         Some(switch) => (RequestBody::Empty, Some((switch, stream))),
     };
-    let answering = proxy_http::serve(conn, head, body, upgrade);
-    let Some(response) = unless_reset(&mut respond, answering).await else { return };
+    let mut request = InFlight::new(head, body);
+    let response = {
+        let mut answering = pin!(proxy_http::serve(&conn, &mut request, upgrade));
+        // For as long as the client wants the answer.
+        poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        })
+        .await
+    };
+    let Some(response) = response else { return };
     let (parts, body) = response.into_parts();
     let mut response = Response::from_parts(parts, ());
     headers::complete(&mut response, &method, body.size_hint().exact());
@@ -49,16 +58,6 @@ pub async fn serve(conn: Rc<Conn>, request: Request<RecvStream>, mut respond: Se
             sending.reset(Reason::INTERNAL_ERROR);
         }
     }
-}
-
-/// Waits for a future for as long as the client wants the answer.
-async fn unless_reset<F: Future>(respond: &mut SendResponse<Bytes>, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => respond.poll_reset(cx).map(|_| None),
-    })
-    .await
 }
 
 // === impl ClientBody ===

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     conn::Conn,
     error::{ErrorKind, RequestError},
-    http::Outgoing,
+    http::{InFlight, Outgoing},
 };
 use bytes::Bytes;
 use h3::{
@@ -86,7 +86,8 @@ impl Exchange {
                 let method = head.method.clone();
                 let ending = Ending::default();
                 let body = ClientBody::begin(receiver, length, ending.clone());
-                let response = crate::http::serve(conn, head, body, None).await;
+                let mut request = InFlight::new(head, body);
+                let response = crate::http::serve(&conn, &mut request, None).await;
                 if ending.is_broken_off() {
                     return Err(Failed::GivenUp(Code::H3_REQUEST_INCOMPLETE));
                 }

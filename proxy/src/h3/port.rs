@@ -265,7 +265,7 @@ struct Arrival {
     port: Arc<Port>,
     config: Arc<ServerConfig>,
     tls: QuicTls,
-    watch: Arc<Watch>,
+    watch: Rc<Watch>,
 }
 
 // === impl Arrival ===

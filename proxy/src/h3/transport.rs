@@ -22,7 +22,6 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 use tokio::io::{AsyncWrite, Empty};
@@ -91,7 +90,7 @@ pub struct Receiver {
 
 impl Link {
     /// Beside an open connection.
-    pub fn new(connection: quinn::Connection, watch: Arc<Watch>, head_bytes_max: usize) -> Rc<Self> {
+    pub fn new(connection: quinn::Connection, watch: Rc<Watch>, head_bytes_max: usize) -> Rc<Self> {
         Rc::new(Self {
             connection,
             head_bytes_max,

@@ -1,10 +1,11 @@
 //! Filters of a rule and of its backends: on the request in the order of the route, on the response in the opposite one.
 
 use super::{
+    InFlight,
     auth::{self, Verdict as AuthVerdict},
     edits::{self, Arrival, CorsOutcome},
     record::Record,
-    respond::{Answer, Passage, view},
+    respond::{Answer, Passage, view_of},
 };
 use crate::{
     body::{RequestBody, ResponseBody},
@@ -17,16 +18,6 @@ use portolan_telemetry::{FlagKind, ResponseFlag, Scheme};
 use portolan_translate::snapshot::{Filter, WasmFilter};
 use portolan_wasm::{EndOfStream, LocalResponse};
 use std::{rc::Rc, sync::Arc};
-
-/// A request between its filters.
-pub struct InFlight {
-    /// Its head.
-    pub head: request::Parts,
-    /// Its body.
-    pub body: RequestBody,
-    /// The host that it was routed by.
-    pub host: String,
-}
 
 /// What the request's filters leave for the response's.
 #[derive(Default)]
@@ -81,7 +72,7 @@ fn plain(
         Filter::Redirect(redirect) => {
             let scheme = if passage.conn.scheme() == Scheme::Https { "https" } else { "http" };
             let arrival = Arrival { scheme, port: passage.conn.client_port() };
-            let answer = edits::redirect(redirect, &view(head, &request.host), passage.matched, arrival);
+            let answer = edits::redirect(redirect, &view_of(head, &request.host), passage.matched, arrival);
             record.flag(FlagKind::Redirect.into());
             return Ok(Some(Answer::bare(answer.ok_or_else(|| malformed("the redirect's location is malformed"))?)));
         }

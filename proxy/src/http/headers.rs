@@ -1,6 +1,6 @@
 //! Headers that concern one connection, and those by which a proxy tells where a request came from.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use std::net::IpAddr;
 
 /// `X-Forwarded-For`.
@@ -31,7 +31,8 @@ impl Forwarded {
     }
 
     /// Tells the backend about the client. What an untrusted client says of itself is replaced.
-    pub fn apply(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>, version: Version) {
+    pub fn apply(&self, head: &mut request::Parts) {
+        let (headers, version) = (&mut head.headers, head.version);
         match headers.get(&X_FORWARDED_FOR).filter(|_| self.trusted) {
             Some(before) => {
                 let joined = [before.as_bytes(), b", ", self.address.as_bytes()].concat();
@@ -45,8 +46,8 @@ impl Forwarded {
         if !self.trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
             headers.insert(X_FORWARDED_PROTO, self.scheme.clone());
             headers.insert(X_FORWARDED_PORT, self.port.clone());
-            if let Some(host) = host {
-                headers.insert(X_FORWARDED_HOST, host.clone());
+            if let Some(host) = headers.get(header::HOST).cloned() {
+                headers.insert(X_FORWARDED_HOST, host);
             }
         }
         // RFC 9110, 7.6.3: a gateway MUST send Via in each request that it forwards.
@@ -65,10 +66,61 @@ impl Forwarded {
     }
 }
 
+/// What a first look at a request's headers finds, so that nobody looks again for what is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    hop_by_hop: bool,
+    forwarded: bool,
+    cookie: bool,
+    expect: bool,
+    /// Whether the client takes trailers.
+    pub trailers: bool,
+}
+
+impl Survey {
+    /// Looks at each name once.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            let text = name.as_str();
+            found.hop_by_hop |= is_hop_by_hop(name);
+            // By length first: most headers are told apart without a comparison.
+            match text.len() {
+                6 => {
+                    found.cookie |= *name == header::COOKIE;
+                    found.expect |= *name == header::EXPECT;
+                }
+                9.. => found.forwarded |= is_forwarded(text),
+                _ => {}
+            }
+        }
+        let takes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"trailers");
+        found.trailers = found.hop_by_hop && headers.get(header::TE).is_some_and(takes);
+        found
+    }
+
+    /// Takes out what concerns the client's connection, and what nobody may say of it whom we do not trust.
+    pub fn clean(self, headers: &mut HeaderMap, trusted: bool) {
+        if self.hop_by_hop {
+            remove_hop_by_hop(headers);
+        }
+        if self.cookie {
+            join_cookies(headers);
+        }
+        if self.expect {
+            // The server of the connection answers it.
+            headers.remove(header::EXPECT);
+        }
+        if self.forwarded && !trusted {
+            remove_forwarded(headers);
+        }
+    }
+}
+
 /// Takes out what concerns the connection alone (RFC 9110, 7.6.1): Connection, what it names, and the fields that are
 /// known to.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let mut found = headers.keys().any(is_hop_by_hop);
+    let found = headers.keys().any(is_hop_by_hop);
     if found && headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -79,7 +131,6 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         for name in named {
             headers.remove(name);
         }
-        found = true;
     }
     if found {
         for name in HOP_BY_HOP {
@@ -120,11 +171,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 pub fn sanitise_trailers(trailers: &mut HeaderMap) {
     let forbidden = |name: &HeaderName| {
         let text = name.as_str();
-        is_hop_by_hop(name)
-            || NEVER_IN_TRAILERS.contains(name)
-            || text == "forwarded"
-            || text.starts_with("x-forwarded-")
-            || text.starts_with("if-")
+        is_hop_by_hop(name) || NEVER_IN_TRAILERS.contains(name) || is_forwarded(text) || text.starts_with("if-")
     };
     let names: Vec<HeaderName> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
     for name in names {
@@ -150,7 +197,7 @@ const NEVER_IN_TRAILERS: [HeaderName; 14] = [
 ];
 
 /// HTTP/2 and HTTP/3 clients may send cookies in pieces; for HTTP/1.1 they are one field again (RFC 9113, 8.2.3).
-pub fn join_cookies(headers: &mut HeaderMap) {
+fn join_cookies(headers: &mut HeaderMap) {
     let mut values = headers.get_all(header::COOKIE).iter();
     if values.next().is_none() || values.next().is_none() {
         return;
@@ -162,17 +209,15 @@ pub fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Takes out what an untrusted client says of where it comes from.
-pub fn remove_forwarded(headers: &mut HeaderMap) {
-    let claims = |name: &HeaderName| {
-        let name = name.as_str();
-        name == "forwarded" || name.starts_with("x-forwarded-")
-    };
-    if headers.keys().any(claims) {
-        let names: Vec<HeaderName> = headers.keys().filter(|name| claims(name)).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
+fn remove_forwarded(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_forwarded(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
     }
+}
+
+fn is_forwarded(name: &str) -> bool {
+    name == "forwarded" || name.starts_with("x-forwarded-")
 }
 
 /// Whether the request wants to leave HTTP: the value of Upgrade, where Connection names it.
@@ -204,6 +249,13 @@ mod tests {
         fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
+    fn forwarded(by: Forwarded, headers: HeaderMap) -> HeaderMap {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.headers = headers;
+        by.apply(&mut head);
+        head.headers
+    }
+
     #[test]
     fn what_connection_names_does_not_cross() {
         let mut headers =
@@ -218,15 +270,15 @@ mod tests {
             map(&[("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=1.2.3.4"), ("x-forwarded-prefix", "/a")]);
         remove_forwarded(&mut headers);
         assert!(headers.is_empty());
-        Forwarded::new([127, 0, 0, 1].into(), false, 80, false).apply(&mut headers, None, Version::HTTP_11);
+        let headers = forwarded(Forwarded::new([127, 0, 0, 1].into(), false, 80, false), headers);
         assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
         assert_eq!(headers["via"], "1.1 portolan");
     }
 
     #[test]
     fn a_trusted_proxy_is_extended() {
-        let mut headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]);
-        Forwarded::new([10, 0, 0, 1].into(), false, 80, true).apply(&mut headers, None, Version::HTTP_11);
+        let headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]);
+        let headers = forwarded(Forwarded::new([10, 0, 0, 1].into(), false, 80, true), headers);
         assert_eq!(
             (&headers["x-forwarded-for"], &headers["x-forwarded-proto"]),
             (&"1.2.3.4, 10.0.0.1".parse().unwrap(), &"https".parse().unwrap())

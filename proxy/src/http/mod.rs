@@ -30,26 +30,41 @@ use portolan_telemetry::trace::RequestTrace;
 use record::Record;
 use std::rc::Rc;
 
+/// A request that nobody has answered yet. Whoever serves it borrows it: a head that is moved from phase to phase would
+/// be copied into each one's future.
+pub struct InFlight {
+    /// Its head.
+    pub head: request::Parts,
+    /// Its body.
+    pub body: RequestBody,
+    /// The host that it is routed by: lower case, without port. Empty until the head is decoded.
+    pub host: String,
+    /// Whether the client takes trailers. Known once the head is decoded.
+    pub takes_trailers: bool,
+}
+
+impl InFlight {
+    /// A request as it arrived.
+    pub fn new(head: request::Parts, body: RequestBody) -> Self {
+        Self { head, body, host: String::new(), takes_trailers: false }
+    }
+}
+
 /// Serves a request.
-pub async fn serve(
-    conn: Rc<Conn>,
-    mut head: request::Parts,
-    body: RequestBody,
-    upgrade: Option<Upgrade>,
-) -> Response<Outgoing> {
+pub async fn serve(conn: &Rc<Conn>, request: &mut InFlight, upgrade: Option<Upgrade>) -> Response<Outgoing> {
     let start = clock::now();
     let view = conn.worker.view();
     let sampler = conn.worker.shared.options.sampler;
-    let trace = RequestTrace::begin(&mut head.headers, sampler, &mut conn.worker.ids.borrow_mut());
-    let version = head.version;
-    let grpc = is_grpc(&head);
-    let mut record = Record::begin(conn.clone(), start, &head, trace);
-    let result = respond::respond(&conn, &view, head, body, upgrade, &mut record).await;
+    let trace = RequestTrace::begin(&mut request.head.headers, sampler, &mut conn.worker.ids.borrow_mut());
+    let version = request.head.version;
+    let grpc = is_grpc(&request.head);
+    let mut record = Record::begin(conn.clone(), start, &request.head, trace);
+    let result = respond::respond(conn, &view, request, upgrade, &mut record).await;
     let (mut response, body, deadline) = match result {
         Ok(answer) => (answer.response, answer.body, answer.deadline),
         Err(error) => {
             record.failed(&error);
-            respond::count_limit(&conn, &error);
+            respond::count_limit(conn, &error);
             let (response, body) = error_response(&error, grpc);
             (response, body, None)
         }

@@ -1,10 +1,11 @@
 //! The phases of a request before and after it is forwarded: decode, match, request filters, pick, response filters.
 
 use super::{
-    edits,
-    filters::{self, InFlight, Left},
+    InFlight, edits,
+    filters::{self, Left},
     forward::{self, Outbound},
-    headers, meter, mirror,
+    headers::{self, Survey},
+    meter, mirror,
     record::Record,
     session::Session,
     target,
@@ -19,7 +20,7 @@ use crate::{
 use http::{HeaderValue, Method, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use portolan_telemetry::Scheme;
-use portolan_translate::snapshot::{Candidate, HttpBackend, HttpListener, PathMatch, RequestView, Rule, Target};
+use portolan_translate::snapshot::{HttpBackend, PathMatch, RequestView, Rule, Target};
 use std::{pin::Pin, rc::Rc, time::SystemTime};
 use tokio::time::{Instant, Sleep};
 
@@ -54,34 +55,26 @@ pub struct Passage<'a> {
     pub matched: &'a PathMatch,
 }
 
-/// What decoding found out.
-struct Decoded {
-    host: String,
-    /// Whether the client takes trailers.
-    trailers: bool,
-}
-
 /// Answers a request.
 pub async fn respond(
     conn: &Rc<Conn>,
     view: &View,
-    mut head: request::Parts,
-    body: RequestBody,
+    request: &mut InFlight,
     upgrade: Option<Upgrade>,
     record: &mut Record,
 ) -> Result<Answer, RequestError> {
-    let decoded = decode(conn, &mut head, upgrade.as_ref())?;
-    let body = limited(conn, &head, body, record)?;
-    let listener = conn.listener(view, &decoded.host)?;
-    let candidate = find(&listener, &head, &decoded.host).ok_or(ErrorKind::NotFound)?;
+    decode(conn, request, upgrade.as_ref())?;
+    limit_body(conn, request, record)?;
+    let listener = conn.listener(view, &request.host)?;
+    let candidate = listener.routes.find(&view_of(&request.head, &request.host)).ok_or(ErrorKind::NotFound)?;
     let state = conn.worker.rule(&listener, &candidate.rule, conn.client_port(), conn.scheme());
     record.matched(&state);
     let passage = Passage { conn, view, rule: &candidate.rule, state: &state, matched: &candidate.matcher.path };
     match candidate.rule.timeouts.request {
-        None => pass(&passage, head, body, decoded, upgrade, record).await,
+        None => pass(&passage, request, upgrade, record).await,
         Some(limit) => {
             let deadline = Instant::from_std(record.start() + limit);
-            let passed = Box::pin(pass(&passage, head, body, decoded, upgrade, record));
+            let passed = Box::pin(pass(&passage, request, upgrade, record));
             let mut answer = tokio::time::timeout_at(deadline, passed)
                 .await
                 .unwrap_or_else(|_| Err(ErrorKind::RequestTimeout.into()))?;
@@ -113,8 +106,8 @@ pub fn count_limit(conn: &Conn, error: &RequestError) {
 
 /// Brings a head into the one form that everything behind reads: the host in Host alone, a normalised path, and no
 /// header that concerns the client's connection.
-fn decode(conn: &Conn, head: &mut request::Parts, upgrade: Option<&Upgrade>) -> Result<Decoded, RequestError> {
-    let limits = &conn.worker.shared.limits;
+fn decode(conn: &Conn, request: &mut InFlight, upgrade: Option<&Upgrade>) -> Result<(), RequestError> {
+    let (limits, head) = (&conn.worker.shared.limits, &mut request.head);
     let extended = upgrade.is_some_and(|upgrade| upgrade.extended_connect);
     if head.method == Method::CONNECT {
         if !extended {
@@ -130,25 +123,16 @@ fn decode(conn: &Conn, head: &mut request::Parts, upgrade: Option<&Upgrade>) -> 
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.uri_bytes_max) {
         return Err(ErrorKind::UriTooLong.into());
     }
-    // RFC 9112, 6.3: a message with both is an attempt at smuggling, or broken.
-    if head.headers.contains_key(header::TRANSFER_ENCODING) && head.headers.contains_key(header::CONTENT_LENGTH) {
-        return Err(RequestError::new(ErrorKind::BadRequest, "both Content-Length and Transfer-Encoding"));
-    }
-    let host = decode_host(head)?;
+    request.host = decode_host(head)?;
     let path = target::normalise(head.uri.path());
     let path = path.ok_or_else(|| RequestError::new(ErrorKind::BadRequest, "the path leads nowhere"))?;
     if let std::borrow::Cow::Owned(path) = path {
         edits::set_uri(head, None, Some(&path)).ok_or(ErrorKind::BadRequest)?;
     }
-    let trailers = head.headers.get(header::TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    headers::remove_hop_by_hop(&mut head.headers);
-    headers::join_cookies(&mut head.headers);
-    // Our own server answers it, when the body is first read.
-    head.headers.remove(header::EXPECT);
-    if !conn.forwarded.is_trusted() {
-        headers::remove_forwarded(&mut head.headers);
-    }
-    Ok(Decoded { host, trailers })
+    let survey = Survey::of(&head.headers);
+    survey.clean(&mut head.headers, conn.forwarded.is_trusted());
+    request.takes_trailers = survey.trailers;
+    Ok(())
 }
 
 /// A key that nobody has to guess: it only proves that the backend speaks WebSocket.
@@ -189,32 +173,31 @@ fn decode_host(head: &mut request::Parts) -> Result<String, RequestError> {
 }
 
 /// Puts the client's body under its limits.
-fn limited(
-    conn: &Conn,
-    head: &request::Parts,
-    body: RequestBody,
-    record: &mut Record,
-) -> Result<RequestBody, RequestError> {
-    if matches!(body, RequestBody::Empty) {
-        return Ok(body);
+fn limit_body(conn: &Conn, request: &mut InFlight, record: &mut Record) -> Result<(), RequestError> {
+    if matches!(request.body, RequestBody::Empty) {
+        return Ok(());
     }
     let limits = &conn.worker.shared.limits;
-    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let length = announced.or_else(|| body.size_hint().exact());
+    let announced = || request.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok();
+    let length = announced().or_else(|| request.body.size_hint().exact());
     if limits.body_bytes_max.zip(length).is_some_and(|(limit, length)| length > limit) {
         return Err(ErrorKind::BodyTooLarge.into());
     }
-    Ok(meter::Metered::boxed(body, record.meter(), limits.clone()))
+    match &request.body {
+        // What is here as a whole can neither grow nor be slow.
+        RequestBody::Full(bytes) => record.meter().set(bytes.len() as u64),
+        _ => {
+            let body = std::mem::take(&mut request.body);
+            request.body = meter::Metered::boxed(body, record.meter(), limits.clone());
+        }
+    }
+    Ok(())
 }
 
 // === match ===
 
-fn find<'a>(listener: &'a HttpListener, head: &request::Parts, host: &str) -> Option<&'a Candidate> {
-    listener.routes.find(&view(head, host))
-}
-
 /// What of a request is matched.
-pub fn view<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
+pub fn view_of<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
     let (path, query) = (head.uri.path(), head.uri.query());
     RequestView { host, path, query, method: &head.method, headers: &head.headers }
 }
@@ -223,36 +206,34 @@ pub fn view<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
 
 async fn pass(
     passage: &Passage<'_>,
-    head: request::Parts,
-    body: RequestBody,
-    decoded: Decoded,
+    request: &mut InFlight,
     upgrade: Option<Upgrade>,
     record: &mut Record,
 ) -> Result<Answer, RequestError> {
     let mut left = Left::default();
-    let host = head.headers.get(header::HOST).cloned();
-    let mut request = InFlight { head, body, host: decoded.host };
-    passage.conn.forwarded.apply(&mut request.head.headers, host.as_ref(), request.head.version);
-    if let Some(answer) = filters::on_request(passage, &passage.rule.filters, &mut request, &mut left, record).await? {
+    passage.conn.forwarded.apply(&mut request.head);
+    if let Some(answer) = filters::on_request(passage, &passage.rule.filters, request, &mut left, record).await? {
         return Ok(answer);
     }
     let session = passage.rule.session.as_ref();
     let brought = session.and_then(|config| Session::read(config, &request.head.headers, SystemTime::now()));
     let backend = pick(passage.rule, passage.state)?;
-    if let Some(answer) = filters::on_request(passage, &backend.filters, &mut request, &mut left, record).await? {
+    if let Some(answer) = filters::on_request(passage, &backend.filters, request, &mut left, record).await? {
         return Ok(answer);
     }
     let Target::Backend(index) = backend.target else { return Err(invalid(&backend.target)) };
     record.trace().context.write(&mut request.head.headers);
-    left.filter_request_body(&mut request);
-    let InFlight { mut head, body, .. } = request;
-    let body = mirror::send(passage, &[&passage.rule.filters, &backend.filters], &head, body);
-    let outbound = Outbound { passage, index, trailers: decoded.trailers, session: brought, upgrade: upgrade.as_ref() };
-    let mut reply = match forward::forward(&outbound, &mut head, body, record).await {
+    left.filter_request_body(request);
+    let body = std::mem::take(&mut request.body);
+    let body = mirror::send(passage, &[&passage.rule.filters, &backend.filters], &request.head, body);
+    let trailers = request.takes_trailers;
+    let outbound = Outbound { passage, index, trailers, session: brought, upgrade: upgrade.as_ref() };
+    let mut reply = match forward::forward(&outbound, &mut request.head, body, record).await {
         Ok(reply) => reply,
         // A filter may have answered in the middle of the request's body.
         Err(error) => return left.take_answer(record).ok_or(error),
     };
+    crate::h1::recycle(std::mem::take(&mut request.head.headers));
     let chains = [&*backend.filters, &*passage.rule.filters];
     reply.body = filters::on_response(chains, left, &mut reply.response, reply.body, record).await?;
     if let Some(config) = session

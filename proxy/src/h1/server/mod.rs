@@ -9,7 +9,8 @@ mod tests;
 use crate::{
     conn::Conn,
     error::RequestError,
-    http::{self as proxy_http, Outgoing, Switch, Upgrade},
+    h1::recycle,
+    http::{self as proxy_http, InFlight, Outgoing, Switch, Upgrade},
 };
 use bytes::{Bytes, BytesMut};
 use head::{AnswerFraming, Client, RequestHead};
@@ -88,23 +89,20 @@ where
     let RequestHead { parts, framing, client } = head;
     let body = Line::body(line, framing, client.expects_continue);
     let (upgrade, switch) = Upgrade::of_http1(&parts.headers).unzip();
-    let answering = proxy_http::serve(conn.clone(), parts, body, upgrade);
-    let Some(response) = unless_gone(line, answering).await else { return After::Cut };
-    answer(line, response, client, switch).await
-}
-
-/// Waits for a future for as long as the client is there.
-async fn unless_gone<S, F>(line: &Shared<S>, future: F) -> Option<F::Output>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future,
-{
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => line.borrow_mut().poll_gone(cx).map(|()| None),
-    })
-    .await
+    let mut request = InFlight::new(parts, body);
+    let response = {
+        let mut answering = pin!(proxy_http::serve(conn, &mut request, upgrade));
+        // For as long as the client is there.
+        poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => line.borrow_mut().poll_gone(cx).map(|()| None),
+        })
+        .await
+    };
+    match response {
+        Some(response) => answer(line, response, client, switch).await,
+        None => After::Cut,
+    }
 }
 
 /// Answers what is no request that could be served.
@@ -138,7 +136,7 @@ where
     let persistent =
         client.persistent && !unasked && framing != AnswerFraming::UntilClose && !says_close(head.headers());
     head::write_response(line.borrow_mut().outbox.head(), &head, framing, client, persistent);
-    drop(head);
+    recycle(head.into_parts().0.headers);
     let mut sending = Sending { body, framing, trailers: client.takes_trailers, ended: false };
     if poll_fn(|cx| sending.poll(line, cx)).await.is_err() {
         return After::Cut;

@@ -107,7 +107,7 @@ pub async fn authorize(
 ) -> Result<(Verdict, RequestBody), RequestError> {
     let Target::Backend(index) = filter.target else { return Err(respond::invalid(&filter.target)) };
     let (shown, body) = prefix::split(body, usize::from(filter.body_bytes_max)).await?;
-    let seen = Seen::new(&passage.conn.forwarded, head, shown, body.size_hint().exact());
+    let seen = Seen::new(head, shown, body.size_hint().exact());
     let decision = match &filter.protocol {
         ExternalAuthProtocol::Http { path, allowed_headers, allowed_response_headers } => {
             let question = over_http::question(&seen, path, allowed_headers).map_err(failed)?;

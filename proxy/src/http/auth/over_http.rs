@@ -106,7 +106,7 @@ fn describes_content(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::auth::seen::testing::{forwarded, head, post};
+    use crate::http::auth::seen::testing::{head, post};
     use bytes::Bytes;
 
     fn names(names: &[&'static str]) -> Vec<HeaderName> {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn asked(head: &request::Parts, body: &'static str, prefix: &str, allowed: &[&'static str]) -> request::Parts {
-        let seen = Seen::new(&forwarded(), head, Bytes::from_static(body.as_bytes()), None);
+        let seen = Seen::new(head, Bytes::from_static(body.as_bytes()), None);
         question(&seen, prefix, &names(allowed)).unwrap()
     }
 
@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(asked(&post(), "", prefix, &[]).uri.to_string(), want, "{prefix}");
         }
         let head = post();
-        let seen = Seen::new(&forwarded(), &head, Bytes::new(), None);
+        let seen = Seen::new(&head, Bytes::new(), None);
         for prefix in ["/../x", "/a b"] {
             assert_eq!(question(&seen, prefix, &[]).map(|_| ()), Err(Unusable::Path), "{prefix}");
         }

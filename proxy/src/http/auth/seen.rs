@@ -1,8 +1,7 @@
 //! A request as its backend would see it, which is how an auth service sees it. It copies; the request stays as it is.
 
-use crate::http::headers::Forwarded;
 use bytes::Bytes;
-use http::{HeaderMap, header, request};
+use http::{HeaderMap, request};
 
 /// A request as an auth service may see it.
 pub struct Seen<'a> {
@@ -18,11 +17,8 @@ pub struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// A request with the start of its body.
-    pub fn new(forwarded: &Forwarded, head: &'a request::Parts, body: Bytes, size: Option<u64>) -> Self {
-        let mut headers = head.headers.clone();
-        let host = headers.get(header::HOST).cloned();
-        forwarded.apply(&mut headers, host.as_ref(), head.version);
-        Self { head, headers, body, size }
+    pub fn new(head: &'a request::Parts, body: Bytes, size: Option<u64>) -> Self {
+        Self { head, headers: head.headers.clone(), body, size }
     }
 
     /// Path and query.
@@ -34,11 +30,14 @@ impl<'a> Seen<'a> {
 #[cfg(test)]
 pub mod testing {
     use super::*;
+    use crate::http::headers::Forwarded;
     use http::Request;
 
-    /// The head of a request, and what connections of the tests are forwarded with.
+    /// The head of a request from a client at 192.0.2.7, as it comes to filters.
     pub fn head(builder: http::request::Builder) -> request::Parts {
-        builder.body(()).unwrap().into_parts().0
+        let mut head = builder.body(()).unwrap().into_parts().0;
+        Forwarded::new([192, 0, 2, 7].into(), true, 8443, false).apply(&mut head);
+        head
     }
 
     /// A request with headers of many kinds.
@@ -53,10 +52,5 @@ pub mod testing {
             .header("x-a", "2")
             .header("x-b", "3");
         head(request)
-    }
-
-    /// What is told of a client at 192.0.2.7.
-    pub fn forwarded() -> Forwarded {
-        Forwarded::new([192, 0, 2, 7].into(), true, 8443, false)
     }
 }

@@ -1,10 +1,7 @@
 //! The gRPC dialogue against bytes that are written out by hand, so that a wrong tag on both sides does not go unseen.
 
 use super::*;
-use crate::{
-    http::auth::seen::testing::{forwarded, post},
-    tls::CertificateNames,
-};
+use crate::{http::auth::seen::testing::post, tls::CertificateNames};
 use proptest::prelude::*;
 use std::fmt::Write;
 
@@ -94,7 +91,7 @@ fn client(certificate: Option<&ClientCertificate>) -> Client<'_> {
 
 fn asked(body: &'static [u8], size: Option<u64>, allowed: &[HeaderName]) -> Vec<u8> {
     let head = post();
-    let seen = Seen::new(&forwarded(), &head, Bytes::from_static(body), size);
+    let seen = Seen::new(&head, Bytes::from_static(body), size);
     let framed = message(&seen, &client(None), allowed);
     let length = u32::from_be_bytes(framed[1..5].try_into().unwrap()) as usize;
     assert_eq!((framed[0], length), (0, framed.len() - 5));
