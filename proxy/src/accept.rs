@@ -40,17 +40,18 @@ pub struct Accepted {
 pub async fn serve(accepted: Accepted, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let port = accepted.port.clone();
+    // Boxed but for the plainest, so that one kind of connection is not as large as the largest.
     match &port.kind {
         PortKind::Http(_) => accepted.http(stream, BytesMut::new(), None).await,
-        PortKind::Tls(tls) => accepted.tls(tls, stream).await,
-        PortKind::Tcp(_, rule) => accepted.forward(rule.as_ref(), stream, BytesMut::new()).await,
+        PortKind::Tls(tls) => Box::pin(accepted.tls(tls, stream)).await,
+        PortKind::Tcp(_, rule) => Box::pin(accepted.forward(rule.as_ref(), stream, BytesMut::new())).await,
         PortKind::Udp(..) => {}
         PortKind::Frontend(frontend) => {
             let namespace = accepted.view.snapshot().namespace_of(accepted.peer.ip());
             match frontend.routes_for(namespace) {
-                FrontendRoutes::Http(_) => accepted.http(stream, BytesMut::new(), None).await,
-                FrontendRoutes::Tls(routes) => accepted.tls_frontend(routes, stream).await,
-                FrontendRoutes::L4(rule) => accepted.forward(Some(rule), stream, BytesMut::new()).await,
+                FrontendRoutes::Http(_) => Box::pin(accepted.http(stream, BytesMut::new(), None)).await,
+                FrontendRoutes::Tls(routes) => Box::pin(accepted.tls_frontend(routes, stream)).await,
+                FrontendRoutes::L4(rule) => Box::pin(accepted.forward(Some(rule), stream, BytesMut::new())).await,
             }
         }
     }
@@ -78,12 +79,12 @@ impl Accepted {
         let stream = tls::Replay::new(first, stream);
         match &listener.action {
             TlsAction::Http(server, _) => {
-                if let Some((stream, info)) = self.handshake(server, stream).await {
-                    self.http(stream, BytesMut::new(), Some(info)).await;
+                if let Some((stream, info)) = Box::pin(self.handshake(server, stream)).await {
+                    Box::pin(self.http(stream, BytesMut::new(), Some(info))).await;
                 }
             }
             TlsAction::Terminate(server, routes) => {
-                if let Some((stream, _)) = self.handshake(server, stream).await {
+                if let Some((stream, _)) = Box::pin(self.handshake(server, stream)).await {
                     let rule = routes.get(&name);
                     self.forward(rule, stream, BytesMut::new()).await;
                 }

@@ -163,7 +163,8 @@ impl Conn {
             },
         };
         if http2 {
-            h2::serve(self.clone(), Watched::new(stream, before, self.watch.clone())).await;
+            // Boxed, so that the other kind of connection is not as large.
+            Box::pin(h2::serve(self.clone(), Watched::new(stream, before, self.watch.clone()))).await;
         } else {
             h1::server::serve(self.clone(), Watched::new(stream, BytesMut::new(), self.watch.clone()), before).await;
         }

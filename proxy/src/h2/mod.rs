@@ -68,7 +68,8 @@ where
             while let Poll::Ready(Some(())) = exchanges.poll_next_unpin(cx) {}
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    exchanges.push(exchange::serve(conn.clone(), request, respond));
+                    // Boxed, so that it is not moved about as the set grows.
+                    exchanges.push(Box::pin(exchange::serve(conn.clone(), request, respond)));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),

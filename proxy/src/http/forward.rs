@@ -114,7 +114,12 @@ pub async fn forward(
             backend.metrics.retried();
         }
         let span = TrySpan::begin(record, worker, head);
-        let result = limited_try(outbound, &backend, &endpoint, head, body, tries.fresh).await;
+        let attempt = Try { outbound, backend: &backend, endpoint: &endpoint, fresh: tries.fresh };
+        let result = match (passage.rule.timeouts.backend_request, key.protocol) {
+            (None, BackendProtocol::Http2) => Box::pin(attempt.http2(head, body)).await,
+            (None, _) => attempt.http1(head, body).await,
+            (Some(limit), _) => Box::pin(attempt.within(limit, head, body)).await,
+        };
         let now = clock::now();
         let latency = now.saturating_duration_since(started);
         told(&client, head, &result, latency);
@@ -174,117 +179,98 @@ fn endpoint(outbound: &Outbound<'_>, backend: &BackendState, tries: &Tries) -> O
     sticky.or_else(|| backend.pick(&outbound.passage.conn.worker.rng, tries.last))
 }
 
-/// One try, within the rule's limit for one.
-async fn limited_try(
-    outbound: &Outbound<'_>,
-    backend: &BackendState,
-    endpoint: &Rc<EndpointState>,
-    head: &request::Parts,
-    body: RequestBody,
+/// One try.
+struct Try<'a> {
+    outbound: &'a Outbound<'a>,
+    backend: &'a BackendState,
+    endpoint: &'a Rc<EndpointState>,
+    /// It must not use an idle connection.
     fresh: bool,
-) -> Result<Reply, Failure> {
-    let Some(limit) = outbound.passage.rule.timeouts.backend_request else {
-        return one_try(outbound, backend, endpoint, head, body, fresh).await;
-    };
-    let deadline = Instant::now() + limit;
-    let tried = Box::pin(one_try(outbound, backend, endpoint, head, body, fresh));
-    match tokio::time::timeout_at(deadline, tried).await {
-        Ok(result) => result.map(|reply| Reply { deadline: Some(deadline), ..reply }),
-        Err(_) => {
-            let error = RequestError::new(ErrorKind::UpstreamTimeout, format_args!("backendRequest timeout {limit:?}"));
-            Err(Failure { error, body: None, harmless: head.method.is_idempotent() })
+}
+
+impl Try<'_> {
+    /// Within the rule's limit for one try.
+    async fn within(&self, limit: Duration, head: &request::Parts, body: RequestBody) -> Result<Reply, Failure> {
+        let deadline = Instant::now() + limit;
+        let tried = async {
+            match self.backend.backend.key.protocol {
+                BackendProtocol::Http2 => self.http2(head, body).await,
+                _ => self.http1(head, body).await,
+            }
+        };
+        match tokio::time::timeout_at(deadline, tried).await {
+            Ok(result) => result.map(|reply| Reply { deadline: Some(deadline), ..reply }),
+            Err(_) => {
+                let detail = format_args!("backendRequest timeout {limit:?}");
+                let error = RequestError::new(ErrorKind::UpstreamTimeout, detail);
+                Err(Failure { error, body: None, harmless: head.method.is_idempotent() })
+            }
         }
     }
-}
 
-async fn one_try(
-    outbound: &Outbound<'_>,
-    backend: &BackendState,
-    endpoint: &Rc<EndpointState>,
-    head: &request::Parts,
-    body: RequestBody,
-    fresh: bool,
-) -> Result<Reply, Failure> {
-    match backend.backend.key.protocol {
-        BackendProtocol::Http2 => Box::pin(try_h2(outbound, backend, endpoint, head, body, fresh)).await,
-        _ => try_h1(outbound, backend, endpoint, head, body, fresh).await,
+    /// Over HTTP/1.1.
+    async fn http1(&self, head: &request::Parts, body: RequestBody) -> Result<Reply, Failure> {
+        let limits = &self.outbound.passage.conn.worker.shared.limits;
+        let connection = match connect::http1(self.backend, self.endpoint, limits, self.fresh).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Failure { error, body: Some(body), harmless: true }),
+        };
+        let reused = connection.reused;
+        self.endpoint.began();
+        let upgrade = self.outbound.upgrade.map(|upgrade| &upgrade.protocol);
+        let mut transfer = Transfer::begin(connection, self.endpoint.clone(), head, body, upgrade);
+        let response = match transfer.response(&head.method, limits.upstream_header_bytes_max).await {
+            Ok(response) => response,
+            Err(TransferError::Request(error)) => return Err(Failure { error, body: None, harmless: false }),
+            Err(TransferError::Malformed(error)) => {
+                let error = RequestError::new(ErrorKind::UpstreamProtocol, error);
+                return Err(Failure { error, body: None, harmless: false });
+            }
+            Err(broken @ TransferError::Broken(_)) => {
+                let error = RequestError::new(ErrorKind::UpstreamReset, broken);
+                let harmless = reused && head.method.is_idempotent();
+                return Err(Failure { error, body: transfer.replayable_body(), harmless });
+            }
+        };
+        let id = self.endpoint.endpoint.id;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let tunnel = transfer.into_tunnel();
+            return Ok(Reply { response, body: ResponseBody::Empty, tunnel, endpoint: id, deadline: None });
+        }
+        let body = match transfer.take_complete_body() {
+            Some(bytes) => bytes.into(),
+            None => ResponseBody::H1(Box::new(transfer)),
+        };
+        Ok(Reply { response, body, tunnel: None, endpoint: id, deadline: None })
     }
-}
 
-async fn try_h1(
-    outbound: &Outbound<'_>,
-    backend: &BackendState,
-    endpoint: &Rc<EndpointState>,
-    head: &request::Parts,
-    body: RequestBody,
-    fresh: bool,
-) -> Result<Reply, Failure> {
-    let limits = &outbound.passage.conn.worker.shared.limits;
-    let connection = match connect::http1(backend, endpoint, limits, fresh).await {
-        Ok(connection) => connection,
-        Err(error) => return Err(Failure { error, body: Some(body), harmless: true }),
-    };
-    let reused = connection.reused;
-    endpoint.began();
-    let upgrade = outbound.upgrade.map(|upgrade| &upgrade.protocol);
-    let mut transfer = Transfer::begin(connection, endpoint.clone(), head, body, upgrade);
-    let response = match transfer.response(&head.method, limits.upstream_header_bytes_max).await {
-        Ok(response) => response,
-        Err(TransferError::Request(error)) => return Err(Failure { error, body: None, harmless: false }),
-        Err(TransferError::Malformed(error)) => {
-            let error = RequestError::new(ErrorKind::UpstreamProtocol, error);
+    /// Over HTTP/2.
+    async fn http2(&self, head: &request::Parts, body: RequestBody) -> Result<Reply, Failure> {
+        if self.outbound.upgrade.is_some() {
+            let error = RequestError::new(ErrorKind::UpgradeRefused, "the backend speaks HTTP/2 alone");
             return Err(Failure { error, body: None, harmless: false });
         }
-        Err(broken @ TransferError::Broken(_)) => {
-            let error = RequestError::new(ErrorKind::UpstreamReset, broken);
-            let harmless = reused && head.method.is_idempotent();
-            return Err(Failure { error, body: transfer.replayable_body(), harmless });
+        let limits = &self.outbound.passage.conn.worker.shared.limits;
+        let connection = match h2::connection(self.backend, self.endpoint, limits, self.fresh).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Failure { error, body: Some(body), harmless: true }),
+        };
+        self.endpoint.began();
+        let tls = self.backend.backend.tls.is_some();
+        let mut transfer = match h2::Transfer::begin(connection, self.endpoint.clone(), head, body, tls).await {
+            Ok(transfer) => transfer,
+            Err((error, body)) => {
+                self.endpoint.ended();
+                return Err(Failure { error, body: Some(body), harmless: true });
+            }
+        };
+        match transfer.response().await {
+            Ok(response) => {
+                let body = if transfer.is_end() { ResponseBody::Empty } else { ResponseBody::H2(Box::new(transfer)) };
+                Ok(Reply { response, body, tunnel: None, endpoint: self.endpoint.endpoint.id, deadline: None })
+            }
+            Err(error) => Err(Failure { error, body: None, harmless: false }),
         }
-    };
-    let id = endpoint.endpoint.id;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let tunnel = transfer.into_tunnel();
-        return Ok(Reply { response, body: ResponseBody::Empty, tunnel, endpoint: id, deadline: None });
-    }
-    let body = match transfer.take_complete_body() {
-        Some(bytes) => bytes.into(),
-        None => ResponseBody::H1(Box::new(transfer)),
-    };
-    Ok(Reply { response, body, tunnel: None, endpoint: id, deadline: None })
-}
-
-async fn try_h2(
-    outbound: &Outbound<'_>,
-    backend: &BackendState,
-    endpoint: &Rc<EndpointState>,
-    head: &request::Parts,
-    body: RequestBody,
-    fresh: bool,
-) -> Result<Reply, Failure> {
-    if outbound.upgrade.is_some() {
-        let error = RequestError::new(ErrorKind::UpgradeRefused, "the backend speaks HTTP/2 alone");
-        return Err(Failure { error, body: None, harmless: false });
-    }
-    let limits = &outbound.passage.conn.worker.shared.limits;
-    let connection = match h2::connection(backend, endpoint, limits, fresh).await {
-        Ok(connection) => connection,
-        Err(error) => return Err(Failure { error, body: Some(body), harmless: true }),
-    };
-    endpoint.began();
-    let tls = backend.backend.tls.is_some();
-    let mut transfer = match h2::Transfer::begin(connection, endpoint.clone(), head, body, tls).await {
-        Ok(transfer) => transfer,
-        Err((error, body)) => {
-            endpoint.ended();
-            return Err(Failure { error, body: Some(body), harmless: true });
-        }
-    };
-    match transfer.response().await {
-        Ok(response) => {
-            let body = if transfer.is_end() { ResponseBody::Empty } else { ResponseBody::H2(Box::new(transfer)) };
-            Ok(Reply { response, body, tunnel: None, endpoint: endpoint.endpoint.id, deadline: None })
-        }
-        Err(error) => Err(Failure { error, body: None, harmless: false }),
     }
 }
 

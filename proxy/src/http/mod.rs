@@ -28,6 +28,7 @@ use crate::{
 use http::{HeaderValue, Response, header, request};
 use portolan_telemetry::trace::RequestTrace;
 use record::Record;
+use respond::Passage;
 use std::rc::Rc;
 
 /// A request that nobody has answered yet. Whoever serves it borrows it: a head that is moved from phase to phase would
@@ -59,7 +60,17 @@ pub async fn serve(conn: &Rc<Conn>, request: &mut InFlight, upgrade: Option<Upgr
     let version = request.head.version;
     let grpc = is_grpc(&request.head);
     let mut record = Record::begin(conn.clone(), start, &request.head, trace);
-    let result = respond::respond(conn, &view, request, upgrade, &mut record).await;
+    let result = match respond::arrive(conn, &view, request, upgrade.as_ref(), &mut record) {
+        Ok(listener) => match Passage::find(conn, &view, &listener, request, &mut record) {
+            Ok(passage) => match passage.rule.timeouts.request {
+                None => respond::pass(&passage, request, upgrade, &mut record).await,
+                // Boxed, like all that few requests need, so that the others carry none of its state.
+                Some(limit) => Box::pin(respond::pass_within(limit, &passage, request, upgrade, &mut record)).await,
+            },
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
     let (mut response, body, deadline) = match result {
         Ok(answer) => (answer.response, answer.body, answer.deadline),
         Err(error) => {

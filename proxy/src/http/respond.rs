@@ -20,8 +20,13 @@ use crate::{
 use http::{HeaderValue, Method, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use portolan_telemetry::Scheme;
-use portolan_translate::snapshot::{HttpBackend, PathMatch, RequestView, Rule, Target};
-use std::{pin::Pin, rc::Rc, time::SystemTime};
+use portolan_translate::snapshot::{HttpBackend, HttpListener, PathMatch, RequestView, Rule, Target};
+use std::{
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::{Instant, Sleep};
 
 /// What the client is answered.
@@ -50,42 +55,38 @@ pub struct Passage<'a> {
     /// The rule.
     pub rule: &'a Rule,
     /// Its state in this worker.
-    pub state: &'a Rc<RuleState>,
+    pub state: Rc<RuleState>,
     /// The path condition by which it was taken.
     pub matched: &'a PathMatch,
 }
 
-/// Answers a request.
-pub async fn respond(
-    conn: &Rc<Conn>,
+impl<'a> Passage<'a> {
+    /// The way through the rule that takes the request.
+    pub fn find(
+        conn: &'a Rc<Conn>,
+        view: &'a View,
+        listener: &'a Arc<HttpListener>,
+        request: &InFlight,
+        record: &mut Record,
+    ) -> Result<Self, RequestError> {
+        let candidate = listener.routes.find(&view_of(&request.head, &request.host)).ok_or(ErrorKind::NotFound)?;
+        let state = conn.worker.rule(listener, &candidate.rule, conn.client_port(), conn.scheme());
+        record.matched(&state);
+        Ok(Self { conn, view, rule: &candidate.rule, state, matched: &candidate.matcher.path })
+    }
+}
+
+/// Decodes a request, and finds the listener that it belongs to.
+pub fn arrive(
+    conn: &Conn,
     view: &View,
     request: &mut InFlight,
-    upgrade: Option<Upgrade>,
+    upgrade: Option<&Upgrade>,
     record: &mut Record,
-) -> Result<Answer, RequestError> {
-    decode(conn, request, upgrade.as_ref())?;
+) -> Result<Arc<HttpListener>, RequestError> {
+    decode(conn, request, upgrade)?;
     limit_body(conn, request, record)?;
-    let listener = conn.listener(view, &request.host)?;
-    let candidate = listener.routes.find(&view_of(&request.head, &request.host)).ok_or(ErrorKind::NotFound)?;
-    let state = conn.worker.rule(&listener, &candidate.rule, conn.client_port(), conn.scheme());
-    record.matched(&state);
-    let passage = Passage { conn, view, rule: &candidate.rule, state: &state, matched: &candidate.matcher.path };
-    match candidate.rule.timeouts.request {
-        None => pass(&passage, request, upgrade, record).await,
-        Some(limit) => {
-            let deadline = Instant::from_std(record.start() + limit);
-            let passed = Box::pin(pass(&passage, request, upgrade, record));
-            let mut answer = tokio::time::timeout_at(deadline, passed)
-                .await
-                .unwrap_or_else(|_| Err(ErrorKind::RequestTimeout.into()))?;
-            // The earlier of the two: one try's limit may be there already.
-            let earlier = answer.deadline.as_ref().is_some_and(|other| other.deadline() < deadline);
-            if !earlier {
-                answer.deadline = Some(Box::pin(tokio::time::sleep_until(deadline)));
-            }
-            Ok(answer)
-        }
-    }
+    Ok(conn.listener(view, &request.host)?)
 }
 
 /// Counts the limit that an error is about.
@@ -204,7 +205,27 @@ pub fn view_of<'a>(head: &'a request::Parts, host: &'a str) -> RequestView<'a> {
 
 // === request filters, pick, response filters ===
 
-async fn pass(
+/// Takes a request through its rule, within the rule's time.
+pub async fn pass_within(
+    limit: Duration,
+    passage: &Passage<'_>,
+    request: &mut InFlight,
+    upgrade: Option<Upgrade>,
+    record: &mut Record,
+) -> Result<Answer, RequestError> {
+    let deadline = Instant::from_std(record.start() + limit);
+    let passed = tokio::time::timeout_at(deadline, pass(passage, request, upgrade, record)).await;
+    let mut answer = passed.unwrap_or_else(|_| Err(ErrorKind::RequestTimeout.into()))?;
+    // The earlier of the two: one try's limit may be there already.
+    let earlier = answer.deadline.as_ref().is_some_and(|other| other.deadline() < deadline);
+    if !earlier {
+        answer.deadline = Some(Box::pin(tokio::time::sleep_until(deadline)));
+    }
+    Ok(answer)
+}
+
+/// Takes a request through its rule: filters, backend, filters.
+pub async fn pass(
     passage: &Passage<'_>,
     request: &mut InFlight,
     upgrade: Option<Upgrade>,
@@ -217,7 +238,7 @@ async fn pass(
     }
     let session = passage.rule.session.as_ref();
     let brought = session.and_then(|config| Session::read(config, &request.head.headers, SystemTime::now()));
-    let backend = pick(passage.rule, passage.state)?;
+    let backend = pick(passage.rule, &passage.state)?;
     if let Some(answer) = filters::on_request(passage, &backend.filters, request, &mut left, record).await? {
         return Ok(answer);
     }
