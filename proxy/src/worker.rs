@@ -58,7 +58,8 @@ pub struct View {
 /// A rule under one listener, as one worker sees it.
 pub struct RuleState {
     rule: Arc<Rule>,
-    listener: Arc<HttpListener>,
+    /// Held, like the rule, so that its address means nothing else meanwhile.
+    _listener: Arc<HttpListener>,
     labels: ListenerLabels,
     names: RuleNames,
     turn: Cell<u64>,
@@ -76,6 +77,10 @@ pub struct RuleNames {
     pub route: Arc<str>,
     /// The rule's name, or its index.
     pub rule: Arc<str>,
+    /// Both, as filters see them.
+    pub route_and_rule: Arc<str>,
+    /// The listener.
+    pub listener: Arc<str>,
 }
 
 // === impl View ===
@@ -130,7 +135,6 @@ impl Worker {
     pub fn rule(&self, listener: &Arc<HttpListener>, rule: &Arc<Rule>, port: u16, scheme: Scheme) -> Rc<RuleState> {
         let key = (Arc::as_ptr(rule) as usize, Arc::as_ptr(listener) as usize);
         let mut rules = self.rules.borrow_mut();
-        // The state holds both, so that neither address can mean anything else meanwhile.
         let state = rules.entry(key).or_insert_with(|| {
             Rc::new(RuleState::new(rule.clone(), listener.clone(), port, scheme, self.metrics.clone()))
         });
@@ -189,23 +193,22 @@ impl Worker {
 impl RuleState {
     fn new(rule: Arc<Rule>, listener: Arc<HttpListener>, port: u16, scheme: Scheme, metrics: WorkerMetrics) -> Self {
         let id = &rule.id;
+        let route = format!("{}/{}", id.kind, id.route);
+        let name = id.name.as_deref().map_or_else(|| id.rule.to_string(), ToOwned::to_owned);
         let names = RuleNames {
-            route: format!("{}/{}", id.kind, id.route).into(),
-            rule: id.name.clone().unwrap_or_else(|| id.rule.to_string().into()),
+            route_and_rule: format!("{route}/{name}").into(),
+            route: route.into(),
+            rule: name.into(),
+            listener: listener.id.to_string().into(),
         };
         let labels = listener_labels(&listener, port, scheme);
         let (turn, mirror_turn, series) = (Cell::new(0), Cell::new(0), RefCell::default());
-        Self { rule, listener, labels, names, turn, mirror_turn, metrics, series }
+        Self { rule, _listener: listener, labels, names, turn, mirror_turn, metrics, series }
     }
 
     /// The rule's names.
     pub fn names(&self) -> &RuleNames {
         &self.names
-    }
-
-    /// The listener.
-    pub fn listener(&self) -> &HttpListener {
-        &self.listener
     }
 
     /// The next ticket below `total`: over each `total` tickets every one comes once, spread as evenly as may be.

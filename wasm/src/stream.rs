@@ -183,59 +183,45 @@ impl From<Settled> for BodyOutcome {
 }
 
 /// Something of the caller's that is with the filter until this is dropped, however the phase ends.
-struct Lent<'a, T: Clone> {
+struct Lent<'a, T> {
     stream: &'a Stream,
     held: &'a mut T,
     place: Place<T>,
 }
 
-/// Where in a slot something is lent to.
-#[derive(Clone, Copy)]
+/// How something is lent to a slot, and given back; `keep`: a copy stays, for later phases and the log.
 struct Place<T> {
-    /// What is lent, and whether the guest may see it.
-    of: fn(&mut Slot) -> (&mut T, &mut bool),
-    after: After,
+    lend: fn(&mut Slot, &mut T),
+    give_back: fn(&mut Slot, &mut T, keep: bool),
 }
 
-/// What stays with the filter when something was given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// A copy, for later phases and the log.
-    Readable,
-    /// Nothing: it is read in its phase alone.
-    Gone,
-}
+const REQUEST_HEAD: Place<RequestHead> = Place {
+    lend: |slot, theirs| slot.request_head.lend(theirs),
+    give_back: |slot, theirs, keep| slot.request_head.give_back(theirs, keep),
+};
+const RESPONSE_HEAD: Place<ResponseHead> = Place {
+    lend: |slot, theirs| slot.response_head.lend(theirs),
+    give_back: |slot, theirs, keep| slot.response_head.give_back(theirs, keep),
+};
+const REQUEST_TRAILERS: Place<HeaderMap> = Place {
+    lend: |slot, theirs| slot.request.lend_trailers(theirs),
+    give_back: |slot, theirs, _| slot.request.give_back_trailers(theirs),
+};
+const RESPONSE_TRAILERS: Place<HeaderMap> = Place {
+    lend: |slot, theirs| slot.response.lend_trailers(theirs),
+    give_back: |slot, theirs, _| slot.response.give_back_trailers(theirs),
+};
 
-const REQUEST_HEAD: Place<RequestHead> =
-    Place { of: |slot| (&mut slot.request_head, &mut slot.request_head_known), after: After::Readable };
-const RESPONSE_HEAD: Place<ResponseHead> =
-    Place { of: |slot| (&mut slot.response_head, &mut slot.response_head_known), after: After::Readable };
-const REQUEST_TRAILERS: Place<HeaderMap> =
-    Place { of: |slot| (&mut slot.request.trailers, &mut slot.request.trailers_known), after: After::Gone };
-const RESPONSE_TRAILERS: Place<HeaderMap> =
-    Place { of: |slot| (&mut slot.response.trailers, &mut slot.response.trailers_known), after: After::Gone };
-
-impl<'a, T: Clone> Lent<'a, T> {
+impl<'a, T> Lent<'a, T> {
     fn new(stream: &'a Stream, held: &'a mut T, place: Place<T>) -> Self {
-        stream.instance.with_slot(stream.id, |slot, _| {
-            let (lent, known) = (place.of)(slot);
-            std::mem::swap(lent, held);
-            *known = true;
-        });
+        stream.instance.with_slot(stream.id, |slot, _| (place.lend)(slot, held));
         Self { stream, held, place }
     }
 }
 
-impl<T: Clone> Drop for Lent<'_, T> {
+impl<T> Drop for Lent<'_, T> {
     fn drop(&mut self) {
-        let keep = self.place.after == After::Readable && self.stream.instance.env.config.module.reads_headers();
-        self.stream.instance.with_slot(self.stream.id, |slot, _| {
-            let (lent, known) = (self.place.of)(slot);
-            std::mem::swap(lent, self.held);
-            *known = keep;
-            if keep {
-                lent.clone_from(self.held);
-            }
-        });
+        let keep = self.stream.instance.env.config.module.reads_headers();
+        self.stream.instance.with_slot(self.stream.id, |slot, _| (self.place.give_back)(slot, self.held, keep));
     }
 }

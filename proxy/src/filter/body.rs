@@ -47,19 +47,23 @@ type Step = Option<Result<Frame<Bytes>, BodyError>>;
 
 struct Driver<B> {
     body: B,
-    side: Side,
-    /// In the order in which they see the body.
-    filters: Rc<[Rc<FilterStream>]>,
-    answered: Answered,
+    chain: Chain,
     out: VecDeque<Frame<Bytes>>,
     ended: bool,
 }
 
+/// Filters that look at one body.
+pub struct Chain {
+    side: Side,
+    /// In the order in which they see the body.
+    filters: Rc<[Rc<FilterStream>]>,
+    answered: Answered,
+}
+
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> FilteredBody<B> {
-    /// A body that goes through `filters`, given in the order in which they see it. An answer of theirs is put into
-    /// `answered`, and the body fails.
-    pub fn new(body: B, side: Side, filters: Rc<[Rc<FilterStream>]>, answered: Answered) -> Self {
-        let driver = Driver { body, side, filters, answered, out: VecDeque::new(), ended: false };
+    /// A body that goes through a chain.
+    pub fn new(body: B, chain: Chain) -> Self {
+        let driver = Driver { body, chain, out: VecDeque::new(), ended: false };
         Self { state: State::Idle(Box::new(driver)) }
     }
 }
@@ -124,19 +128,43 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
 
     /// The body has ended, with trailers or without.
     async fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
-        match trailers {
-            None => self.data(Bytes::new(), true).await,
-            Some(trailers) => {
-                self.ended = true;
-                self.trailers(trailers).await
-            }
+        let Some(mut trailers) = trailers else { return self.data(Bytes::new(), true).await };
+        self.ended = true;
+        let held = self.chain.trailers(&mut trailers).await?;
+        if !held.is_empty() {
+            self.out.push_back(Frame::data(held));
         }
+        self.out.push_back(Frame::trailers(trailers));
+        Ok(())
     }
 
     async fn data(&mut self, data: Bytes, end: bool) -> Result<(), BodyError> {
         self.ended = end;
-        let mut piece = data;
-        for filter in self.filters.clone().iter() {
+        let piece = self.chain.data(data, end).await?;
+        if !piece.is_empty() {
+            self.out.push_back(Frame::data(piece));
+        }
+        Ok(())
+    }
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// `filters` are given in the order in which they see the body. An answer of theirs is put into `answered`, and the
+    /// body fails.
+    pub fn new(side: Side, filters: Rc<[Rc<FilterStream>]>, answered: Answered) -> Self {
+        Self { side, filters, answered }
+    }
+
+    /// Takes a body that is there as a whole through the filters.
+    pub async fn whole(&self, body: Bytes) -> Result<Bytes, BodyError> {
+        self.data(body, true).await
+    }
+
+    /// Takes a piece through the filters; what comes out, which may be nothing.
+    async fn data(&self, mut piece: Bytes, end: bool) -> Result<Bytes, BodyError> {
+        for filter in self.filters.iter() {
             let takes_part = match self.side {
                 Side::Request => filter.phases().request_body,
                 Side::Response => filter.phases().response_body,
@@ -150,13 +178,10 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
             };
             match self.settle(filter, outcome, end).await? {
                 Some(forwarded) => piece = forwarded,
-                None => return Ok(()),
+                None => return Ok(Bytes::new()),
             }
         }
-        if !piece.is_empty() {
-            self.out.push_back(Frame::data(piece));
-        }
-        Ok(())
+        Ok(piece)
     }
 
     /// What goes on to the next filter; `None`: nothing now.
@@ -178,9 +203,10 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
         }
     }
 
-    async fn trailers(&mut self, mut trailers: HeaderMap) -> Result<(), BodyError> {
+    /// Takes trailers through the filters; what they let go of the body before them.
+    async fn trailers(&self, trailers: &mut HeaderMap) -> Result<Bytes, BodyError> {
         let mut held = Bytes::new();
-        for filter in self.filters.clone().iter() {
+        for filter in self.filters.iter() {
             if !held.is_empty() {
                 // What an earlier filter let go at the trailers is still body to the later ones.
                 let outcome = match self.side {
@@ -190,8 +216,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
                 held = self.settle(filter, outcome, false).await?.unwrap_or_default();
             }
             let outcome = match self.side {
-                Side::Request => filter.stream.request_trailers(&mut trailers).await,
-                Side::Response => filter.stream.response_trailers(&mut trailers).await,
+                Side::Request => filter.stream.request_trailers(trailers).await,
+                Side::Response => filter.stream.response_trailers(trailers).await,
             };
             match outcome {
                 TrailersOutcome::Continue(bytes) => held = joined(held, bytes),
@@ -203,11 +229,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
                 }
             }
         }
-        if !held.is_empty() {
-            self.out.push_back(Frame::data(held));
-        }
-        self.out.push_back(Frame::trailers(trailers));
-        Ok(())
+        Ok(held)
     }
 
     fn direction(&self) -> Direction {

@@ -1,8 +1,8 @@
 //! What filters can ask of a request beyond its heads.
 
-use crate::conn::Conn;
+use crate::{conn::Conn, worker::RuleState};
 use http::Version;
-use portolan_telemetry::HttpVersion;
+use portolan_telemetry::{HttpVersion, trace::TraceId};
 use portolan_wasm::{Attribute, AttributeValue, FilterState, StreamInfo};
 use std::{
     cell::{Cell, RefCell},
@@ -17,10 +17,8 @@ pub struct Info {
     conn: Rc<Conn>,
     version: Version,
     start: Instant,
-    started: SystemTime,
-    request_id: String,
-    route: Arc<str>,
-    listener: Arc<str>,
+    trace: TraceId,
+    rule: Rc<RuleState>,
     state: FilterState,
     backend: RefCell<Option<Arc<str>>>,
     endpoint: Cell<Option<SocketAddr>>,
@@ -32,22 +30,13 @@ pub struct Info {
 
 impl Info {
     /// A request that has its route.
-    pub fn new(
-        conn: Rc<Conn>,
-        version: Version,
-        start: Instant,
-        request_id: String,
-        route: Arc<str>,
-        listener: Arc<str>,
-    ) -> Self {
+    pub fn new(conn: Rc<Conn>, version: Version, start: Instant, trace: TraceId, rule: Rc<RuleState>) -> Self {
         Self {
             conn,
             version,
             start,
-            started: SystemTime::now(),
-            request_id,
-            route,
-            listener,
+            trace,
+            rule,
             state: FilterState::default(),
             backend: RefCell::default(),
             endpoint: Cell::default(),
@@ -78,10 +67,10 @@ impl StreamInfo for Info {
         let port = |address: SocketAddr| Some(AttributeValue::Int(address.port().into()));
         match attribute {
             Attribute::RequestProtocol => text(HttpVersion::from(self.version).protocol()),
-            Attribute::RequestTime => Some(AttributeValue::Time(self.started)),
+            Attribute::RequestTime => Some(AttributeValue::Time(SystemTime::now() - self.start.elapsed())),
             Attribute::RequestDuration => Some(AttributeValue::Duration(self.start.elapsed())),
             Attribute::RequestSize => Some(AttributeValue::Int(self.request_bytes.get() as i64)),
-            Attribute::RequestId => text(&self.request_id),
+            Attribute::RequestId => text(std::str::from_utf8(&self.trace.hex()).ok()?),
             Attribute::ResponseSize => Some(AttributeValue::Int(self.response_bytes.get() as i64)),
             Attribute::SourceAddress => address(self.conn.peer),
             Attribute::SourcePort => port(self.conn.peer),
@@ -104,8 +93,8 @@ impl StreamInfo for Info {
             Attribute::UpstreamAddress => address(self.endpoint.get()?),
             Attribute::UpstreamPort => port(self.endpoint.get()?),
             Attribute::ClusterName => text(self.backend.borrow().as_deref()?),
-            Attribute::RouteName => text(&self.route),
-            Attribute::ListenerName => text(&self.listener),
+            Attribute::RouteName => text(&self.rule.names().route_and_rule),
+            Attribute::ListenerName => text(&self.rule.names().listener),
             _ => None,
         }
     }

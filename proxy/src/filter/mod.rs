@@ -4,7 +4,7 @@ mod body;
 mod host;
 mod info;
 
-pub use body::{Answered, FilteredBody, Side};
+pub use body::{Answered, Chain, FilteredBody, Side};
 pub use info::Info;
 
 use crate::{
@@ -156,9 +156,10 @@ impl FilterStream {
             return Ok(Verdict::Continue);
         }
         let started = Instant::now();
+        let host = head.headers.get(header::HOST).cloned();
         let mut lent = lend_request(head, tls);
         let outcome = self.stream.request_headers(&mut lent, end).await;
-        return_request(head, lent);
+        return_request(head, lent, host);
         self.judge(outcome, started)
     }
 
@@ -201,12 +202,16 @@ fn lend_request(head: &mut request::Parts, tls: bool) -> RequestHead {
     lent
 }
 
-fn return_request(head: &mut request::Parts, lent: RequestHead) {
+/// Takes a head back; `host` is what it came with.
+fn return_request(head: &mut request::Parts, lent: RequestHead, host: Option<HeaderValue>) {
     head.method = lent.method;
     head.uri = lent.path.into();
     head.headers = lent.headers;
-    if let Some(host) = lent.authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
-        head.headers.insert(header::HOST, host);
+    if let Some(authority) = lent.authority {
+        let unchanged = host.filter(|host| host.as_bytes() == authority.as_str().as_bytes());
+        if let Some(host) = unchanged.or_else(|| HeaderValue::from_str(authority.as_str()).ok()) {
+            head.headers.insert(header::HOST, host);
+        }
     }
 }
 

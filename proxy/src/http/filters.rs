@@ -10,10 +10,9 @@ use super::{
 use crate::{
     body::{RequestBody, ResponseBody},
     error::{ErrorKind, RequestError},
-    filter::{self, Answered, FilterStream, FilteredBody, Info, Side, Verdict},
+    filter::{self, Answered, Chain, FilterStream, FilteredBody, Info, Side, Verdict},
 };
 use http::{HeaderMap, Response, header, request};
-use http_body_util::BodyExt;
 use portolan_telemetry::{FlagKind, ResponseFlag, Scheme};
 use portolan_translate::snapshot::{Filter, WasmFilter};
 use portolan_wasm::{EndOfStream, LocalResponse};
@@ -129,26 +128,23 @@ async fn wasm(
     let end = EndOfStream::from(matches!(request.body, RequestBody::Empty));
     let tls = passage.conn.scheme() == Scheme::Https;
     let verdict = stream.request_headers(&mut request.head, tls, end).await?;
-    let name = stream.name();
     let stream = Rc::new(stream);
     record.keep(stream.clone(), left.info.clone());
-    left.streams.push((filter, stream));
     match verdict {
-        Verdict::Continue => Ok(None),
+        Verdict::Continue => {
+            left.streams.push((filter, stream));
+            Ok(None)
+        }
         Verdict::Respond(response) => {
-            record.flag(ResponseFlag::filter_denied(name));
+            record.flag(ResponseFlag::filter_denied(stream.name()));
             Ok(Some(answer(*response)))
         }
     }
 }
 
 fn info(passage: &Passage<'_>, head: &request::Parts, record: &Record) -> Info {
-    let names = passage.state.names();
-    let route = format!("{}/{}", names.route, names.rule).into();
-    let listener = passage.state.listener().id.to_string().into();
-    let trace_id = record.trace().context.trace_id.hex();
-    let id = String::from_utf8_lossy(&trace_id).into_owned();
-    Info::new(passage.conn.clone(), head.version, record.start(), id, route, listener)
+    let trace = record.trace().context.trace_id;
+    Info::new(passage.conn.clone(), head.version, record.start(), trace, passage.state.clone())
 }
 
 /// A filter's own answer.
@@ -158,19 +154,27 @@ fn answer(local: LocalResponse) -> Answer {
 }
 
 impl Left {
+    /// Whether a Wasm filter looks at the response.
+    pub fn has_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     /// Puts the request's body behind the Wasm filters that look at it.
     pub fn filter_request_body(&self, request: &mut InFlight) {
+        if matches!(request.body, RequestBody::Empty) {
+            return;
+        }
         let filters: Vec<_> = self.streams.iter().map(|(_, stream)| stream.clone()).collect();
         let looks = |stream: &Rc<FilterStream>| stream.phases().request_body || stream.phases().request_trailers;
-        if matches!(request.body, RequestBody::Empty) || !filters.iter().any(looks) {
+        if !filters.iter().any(looks) {
             return;
         }
         if filters.iter().any(|stream| stream.phases().changes_bodies) {
             request.head.headers.remove(header::CONTENT_LENGTH);
         }
         let body = std::mem::take(&mut request.body);
-        let filtered = FilteredBody::new(body, Side::Request, filters.into(), self.answered.clone());
-        request.body = RequestBody::Boxed(Box::pin(filtered));
+        let chain = Chain::new(Side::Request, filters.into(), self.answered.clone());
+        request.body = RequestBody::Boxed(Box::pin(FilteredBody::new(body, chain)));
     }
 
     /// The answer that a filter gave in the middle of the request's body.
@@ -179,6 +183,16 @@ impl Left {
         record.flag(ResponseFlag::filter_denied("body"));
         Some(answer(*local))
     }
+}
+
+/// Runs the filters that act on a response, where none of them is a Wasm filter.
+pub fn edit_response(chains: [&[Filter]; 2], left: &mut Left, response: &mut Response<()>) {
+    for filter in chains.into_iter().flat_map(|filters| filters.iter().rev()) {
+        if let Filter::ResponseHeaders(changes) = filter {
+            edits::edit(response.headers_mut(), changes);
+        }
+    }
+    add_headers(left, response.headers_mut());
 }
 
 /// Runs the filters that act on a response; one may put another in its place.
@@ -198,7 +212,7 @@ pub async fn on_response(
         let its_own = left.streams.pop_if(|(of, _)| std::ptr::eq(*of, filter));
         let Some((_, stream)) = its_own else { continue };
         let end = EndOfStream::from(body.is_end_stream());
-        if let Verdict::Respond(local) = Box::pin(stream.response_headers(response, end)).await? {
+        if let Verdict::Respond(local) = stream.response_headers(response, end).await? {
             let (instead, body) = filter::local_response(*local);
             *response = instead;
             record.flag(ResponseFlag::filter_denied(stream.name()));
@@ -241,10 +255,9 @@ async fn filter_response_body(
     if filters.iter().any(|stream| stream.phases().changes_bodies) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    let whole = matches!(body, ResponseBody::Full(_));
-    let filtered = FilteredBody::new(body, Side::Response, filters.into(), answered.clone());
-    match whole {
-        true => Ok(ResponseBody::from(Box::pin(filtered.collect()).await?.to_bytes())),
-        false => Ok(ResponseBody::Boxed(Box::pin(filtered))),
+    let chain = Chain::new(Side::Response, filters.into(), answered.clone());
+    match body {
+        ResponseBody::Full(bytes) => Ok(ResponseBody::from(chain.whole(bytes).await?)),
+        body => Ok(ResponseBody::Boxed(Box::pin(FilteredBody::new(body, chain)))),
     }
 }

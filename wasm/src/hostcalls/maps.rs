@@ -131,12 +131,10 @@ pub(super) fn decode_status(state: &State, error: EncodingError) -> Status {
 /// The map to read, if it is there in this phase.
 fn map_ref(state: &mut State, map: u32) -> Result<Option<MapRef<'_>>, Status> {
     let call = state.call_response.as_ref();
-    let slot = state.slots.get(state.effective);
+    let slot = state.slots.get_mut(state.effective);
     Ok(match map {
-        REQUEST_HEADERS => slot.filter(|slot| slot.request_head_known).map(|slot| MapRef::Request(&slot.request_head)),
-        RESPONSE_HEADERS => {
-            slot.filter(|slot| slot.response_head_known).map(|slot| MapRef::Response(&slot.response_head))
-        }
+        REQUEST_HEADERS => slot.and_then(|slot| slot.request_head.get()).map(|head| MapRef::Request(head)),
+        RESPONSE_HEADERS => slot.and_then(|slot| slot.response_head.get()).map(|head| MapRef::Response(head)),
         REQUEST_TRAILERS => {
             slot.filter(|slot| slot.request.trailers_known).map(|slot| MapRef::Plain(&slot.request.trailers))
         }
@@ -154,8 +152,8 @@ fn map_ref(state: &mut State, map: u32) -> Result<Option<MapRef<'_>>, Status> {
 fn map_mut(state: &mut State, map: u32) -> Result<MapMut<'_>, Status> {
     let slot = state.slot().ok_or(Status::BadArgument)?;
     match map {
-        REQUEST_HEADERS if slot.request_head_known => Ok(MapMut::Request(&mut slot.request_head)),
-        RESPONSE_HEADERS if slot.response_head_known => Ok(MapMut::Response(&mut slot.response_head)),
+        REQUEST_HEADERS => slot.request_head.get().map(MapMut::Request).ok_or(Status::BadArgument),
+        RESPONSE_HEADERS => slot.response_head.get().map(MapMut::Response).ok_or(Status::BadArgument),
         REQUEST_TRAILERS if slot.request.trailers_known => Ok(MapMut::Plain(&mut slot.request.trailers)),
         RESPONSE_TRAILERS if slot.response.trailers_known => Ok(MapMut::Plain(&mut slot.response.trailers)),
         _ => Err(Status::BadArgument),

@@ -68,9 +68,9 @@ fn lookup(state: &mut State, segments: &[&str], path: &[u8], out: &mut Vec<u8>) 
     let Some(slot) = state.slot() else { return false };
     let found = match segments {
         ["request", name] if request_value(slot, name, out) => true,
-        ["request", "headers", name] => header(slot, Side::Request, name, out),
+        ["request", "headers", name] => request_header(slot, name, out),
         ["response", name] if response_value(slot, name, out) => true,
-        ["response", "headers", name] => header(slot, Side::Response, name, out),
+        ["response", "headers", name] => response_header(slot, name, out),
         ["response", "trailers", name] if slot.response.trailers_known => {
             MapRef::Plain(&slot.response.trailers).read(name.as_bytes(), out)
         }
@@ -95,11 +95,8 @@ fn lookup(state: &mut State, segments: &[&str], path: &[u8], out: &mut Vec<u8>) 
 }
 
 /// Attributes that follow from the request's head.
-fn request_value(slot: &Slot, name: &str, out: &mut Vec<u8>) -> bool {
-    if !slot.request_head_known {
-        return false;
-    }
-    let head = &slot.request_head;
+fn request_value(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {
+    let Some(head) = slot.request_head.get() else { return false };
     match name {
         "path" => extend(out, Some(head.path.as_str().as_bytes())),
         "url_path" => extend(out, Some(head.path.path().as_bytes())),
@@ -107,20 +104,17 @@ fn request_value(slot: &Slot, name: &str, out: &mut Vec<u8>) -> bool {
         "host" => extend(out, head.authority.as_ref().map(|authority| authority.as_str().as_bytes())),
         "scheme" => extend(out, Some(head.scheme.as_str().as_bytes())),
         "method" => extend(out, Some(head.method.as_str().as_bytes())),
-        "referer" => header(slot, Side::Request, "referer", out),
-        "useragent" => header(slot, Side::Request, "user-agent", out),
-        "id" => engine_value(slot, Attribute::RequestId, out) || header(slot, Side::Request, "x-request-id", out),
+        "referer" => MapRef::Request(head).read(b"referer", out),
+        "useragent" => MapRef::Request(head).read(b"user-agent", out),
+        "id" => engine_value(slot, Attribute::RequestId, out) || request_header(slot, "x-request-id", out),
         _ => false,
     }
 }
 
 /// Attributes that follow from the response's head.
-fn response_value(slot: &Slot, name: &str, out: &mut Vec<u8>) -> bool {
-    if !slot.response_head_known || name != "code" {
-        return false;
-    }
-    AttributeValue::Int(i64::from(slot.response_head.status.as_u16())).encode(out);
-    true
+fn response_value(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {
+    let head = slot.response_head.get().filter(|_| name == "code");
+    head.map(|head| AttributeValue::Int(i64::from(head.status.as_u16())).encode(out)).is_some()
 }
 
 fn engine_value(slot: &Slot, attribute: Attribute, out: &mut Vec<u8>) -> bool {
@@ -128,17 +122,12 @@ fn engine_value(slot: &Slot, attribute: Attribute, out: &mut Vec<u8>) -> bool {
     value.map(|value| value.encode(out)).is_some()
 }
 
-enum Side {
-    Request,
-    Response,
+fn request_header(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {
+    slot.request_head.get().is_some_and(|head| MapRef::Request(head).read(name.as_bytes(), out))
 }
 
-fn header(slot: &Slot, side: Side, name: &str, out: &mut Vec<u8>) -> bool {
-    match side {
-        Side::Request if slot.request_head_known => MapRef::Request(&slot.request_head).read(name.as_bytes(), out),
-        Side::Response if slot.response_head_known => MapRef::Response(&slot.response_head).read(name.as_bytes(), out),
-        Side::Request | Side::Response => false,
-    }
+fn response_header(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {
+    slot.response_head.get().is_some_and(|head| MapRef::Response(head).read(name.as_bytes(), out))
 }
 
 fn extend(out: &mut Vec<u8>, value: Option<&[u8]>) -> bool {

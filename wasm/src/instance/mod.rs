@@ -2,6 +2,7 @@
 //! and the tasks'. A trap ends the instance, never the worker.
 
 mod exports;
+mod held;
 mod phases;
 mod slots;
 mod start;
@@ -16,6 +17,7 @@ use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 pub use state::State;
 
 pub(crate) use exports::Exports;
+pub(crate) use held::Held;
 pub(crate) use phases::{BodyStep, Settled, Step, joined, to_u32};
 pub(crate) use slots::{Life, ROOT, Slot};
 pub(crate) use state::{Call, Env, Guest, LogVerdict, Task};

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use http::HeaderMap;
 
+use super::Held;
 use crate::attributes::StreamInfo;
 use crate::body::Body;
 use crate::head::{RequestHead, ResponseHead};
@@ -34,10 +35,8 @@ pub(crate) struct Slot {
     /// The context's number; 0 in a free slot.
     id: u32,
     pub(crate) info: Option<Rc<dyn StreamInfo>>,
-    pub(crate) request_head: RequestHead,
-    pub(crate) request_head_known: bool,
-    pub(crate) response_head: ResponseHead,
-    pub(crate) response_head_known: bool,
+    pub(crate) request_head: Held<RequestHead>,
+    pub(crate) response_head: Held<ResponseHead>,
     pub(crate) request: Side,
     pub(crate) response: Side,
     pub(crate) local_response: Option<LocalResponse>,
@@ -107,7 +106,7 @@ impl Slots {
 
     pub(crate) fn remove(&mut self, id: u32) {
         if let Some(slot) = self.get_mut(id) {
-            *slot = Slot::default();
+            slot.reset();
             self.free.push(id);
             self.live -= 1;
         }
@@ -147,6 +146,15 @@ impl Slot {
         }
     }
 
+    /// Makes the place free; memory of heads stays for the next stream.
+    fn reset(&mut self) {
+        self.request_head.reset();
+        self.response_head.reset();
+        let request_head = std::mem::take(&mut self.request_head);
+        let response_head = std::mem::take(&mut self.response_head);
+        *self = Self { request_head, response_head, ..Self::default() };
+    }
+
     /// Wakes both directions: either may be waiting for what has just happened.
     pub(crate) fn wake(&mut self) {
         for side in [&mut self.request, &mut self.response] {
@@ -154,6 +162,22 @@ impl Slot {
                 waker.wake();
             }
         }
+    }
+}
+
+// === impl Side ===
+
+impl Side {
+    /// Takes the caller's trailers.
+    pub(crate) fn lend_trailers(&mut self, theirs: &mut HeaderMap) {
+        std::mem::swap(&mut self.trailers, theirs);
+        self.trailers_known = true;
+    }
+
+    /// Gives the caller's trailers back: they are read in their phase alone.
+    pub(crate) fn give_back_trailers(&mut self, theirs: &mut HeaderMap) {
+        std::mem::swap(&mut self.trailers, theirs);
+        self.trailers_known = false;
     }
 }
 
