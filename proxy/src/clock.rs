@@ -13,12 +13,16 @@ const DATE_AGE: Duration = Duration::from_millis(500);
 
 thread_local! {
     static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The same as milliseconds of the process.
+    static NOW_MS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The real time; refreshes the coarse one of this thread.
 pub fn now() -> Instant {
     let now = Instant::now();
+    static START: OnceLock<Instant> = OnceLock::new();
     NOW.set(Some(now));
+    NOW_MS.set(now.saturating_duration_since(*START.get_or_init(|| now)).as_millis() as u64);
     now
 }
 
@@ -29,9 +33,8 @@ pub fn now_coarse() -> Instant {
 
 /// Milliseconds since the process first asked, by the coarse clock: comparable between threads.
 pub fn process_ms() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let now = now_coarse();
-    now.saturating_duration_since(*START.get_or_init(|| now)).as_millis() as u64
+    now_coarse();
+    NOW_MS.get()
 }
 
 /// Today's date, as a server with a clock tells it (RFC 9110, 6.6.1).

@@ -1,5 +1,6 @@
 //! Requests of our own to a backend: mirrors, authorization, calls of filters. One try, no retries, no session.
 
+use super::Added;
 use crate::{
     body::{RequestBody, ResponseBody},
     error::{ErrorKind, RequestError},
@@ -40,7 +41,7 @@ pub async fn send(
         let connection = h2::connection(&backend, &endpoint, limits, false).await?;
         endpoint.began();
         let tls = backend.backend.tls.is_some();
-        let begun = h2::Transfer::begin(connection, endpoint.clone(), head, body, tls).await;
+        let begun = h2::Transfer::begin(connection, endpoint.clone(), head, Added::default(), body, tls).await;
         let mut transfer = begun.map_err(|(error, _)| {
             endpoint.ended();
             error
@@ -50,7 +51,7 @@ pub async fn send(
     }
     let connection = connect::http1(&backend, &endpoint, limits, false).await?;
     endpoint.began();
-    let mut transfer = h1::Transfer::begin(connection, endpoint.clone(), head, body, None);
+    let mut transfer = h1::Transfer::begin(connection, endpoint.clone(), head, Added::default(), body, None);
     let response = transfer.response(&head.method, limits.upstream_header_bytes_max).await;
     let response = response.map_err(|error| RequestError::new(ErrorKind::UpstreamReset, error))?;
     Ok((response, ResponseBody::H1(Box::new(transfer))))

@@ -1,6 +1,6 @@
 //! Forwarding a request: an endpoint, a connection, a try; and another try where the route or the protocol allows it.
 
-use super::{record, record::Record, respond::Passage, session::Session, upgrade::Upgrade};
+use super::{Added, headers::Forwarded, record, record::Record, respond::Passage, session::Session, upgrade::Upgrade};
 use crate::{
     body::{RequestBody, ResponseBody},
     clock,
@@ -37,6 +37,8 @@ pub struct Outbound<'a> {
     pub session: Option<Session>,
     /// Whether the client wants to leave HTTP.
     pub upgrade: Option<&'a Upgrade>,
+    /// What the backend is told of the client, where it is not among the headers yet.
+    pub forwarded: Option<&'a Forwarded>,
 }
 
 /// The backend's answer.
@@ -113,8 +115,10 @@ pub async fn forward(
         if tries.number() > 0 {
             backend.metrics.retried();
         }
-        let span = TrySpan::begin(record, worker, head);
-        let attempt = Try { outbound, backend: &backend, endpoint: &endpoint, fresh: tries.fresh };
+        let span = TrySpan::begin(record, worker);
+        let trace = span.as_ref().map_or(record.trace().context, |span| span.context);
+        let added = Added { forwarded: outbound.forwarded, trace: Some(trace) };
+        let attempt = Try { outbound, backend: &backend, endpoint: &endpoint, added, fresh: tries.fresh };
         let result = match (passage.rule.timeouts.backend_request, key.protocol) {
             (None, BackendProtocol::Http2) => Box::pin(attempt.http2(head, body)).await,
             (None, _) => attempt.http1(head, body).await,
@@ -184,6 +188,7 @@ struct Try<'a> {
     outbound: &'a Outbound<'a>,
     backend: &'a BackendState,
     endpoint: &'a Rc<EndpointState>,
+    added: Added<'a>,
     /// It must not use an idle connection.
     fresh: bool,
 }
@@ -218,7 +223,7 @@ impl Try<'_> {
         let reused = connection.reused;
         self.endpoint.began();
         let upgrade = self.outbound.upgrade.map(|upgrade| &upgrade.protocol);
-        let mut transfer = Transfer::begin(connection, self.endpoint.clone(), head, body, upgrade);
+        let mut transfer = Transfer::begin(connection, self.endpoint.clone(), head, self.added, body, upgrade);
         let response = match transfer.response(&head.method, limits.upstream_header_bytes_max).await {
             Ok(response) => response,
             Err(TransferError::Request(error)) => return Err(Failure { error, body: None, harmless: false }),
@@ -257,13 +262,14 @@ impl Try<'_> {
         };
         self.endpoint.began();
         let tls = self.backend.backend.tls.is_some();
-        let mut transfer = match h2::Transfer::begin(connection, self.endpoint.clone(), head, body, tls).await {
-            Ok(transfer) => transfer,
-            Err((error, body)) => {
-                self.endpoint.ended();
-                return Err(Failure { error, body: Some(body), harmless: true });
-            }
-        };
+        let mut transfer =
+            match h2::Transfer::begin(connection, self.endpoint.clone(), head, self.added, body, tls).await {
+                Ok(transfer) => transfer,
+                Err((error, body)) => {
+                    self.endpoint.ended();
+                    return Err(Failure { error, body: Some(body), harmless: true });
+                }
+            };
         match transfer.response().await {
             Ok(response) => {
                 let body = if transfer.is_end() { ResponseBody::Empty } else { ResponseBody::H2(Box::new(transfer)) };
@@ -382,14 +388,13 @@ struct TrySpan {
 }
 
 impl TrySpan {
-    /// Begins the span, and names it to the backend as the parent of what happens there.
-    fn begin(record: &Record, worker: &Worker, head: &mut request::Parts) -> Option<Self> {
+    /// Begins the span, which the backend is told is the parent of what happens there.
+    fn begin(record: &Record, worker: &Worker) -> Option<Self> {
         let parent = record.trace().context;
         if !worker.shared.spans.wants(&parent) {
             return None;
         }
         let context = parent.child(&mut worker.ids.borrow_mut());
-        context.write(&mut head.headers);
         Some(Self { context, parent: parent.span_id, start: UnixNanos::now() })
     }
 

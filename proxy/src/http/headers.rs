@@ -1,5 +1,6 @@
 //! Headers that concern one connection, and those by which a proxy tells where a request came from.
 
+use crate::h1::write_field;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use std::net::IpAddr;
 
@@ -18,6 +19,8 @@ pub struct Forwarded {
     address: HeaderValue,
     scheme: HeaderValue,
     port: HeaderValue,
+    /// The fields above as HTTP/1.1 writes them.
+    lines: Box<[u8]>,
     /// Whether the peer is a proxy whose own statements are kept and extended.
     trusted: bool,
 }
@@ -27,7 +30,27 @@ impl Forwarded {
     pub fn new(peer: IpAddr, tls: bool, port: u16, trusted: bool) -> Self {
         let text = |text: String| HeaderValue::try_from(text).expect("addresses and numbers are valid header values");
         let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
-        Self { address: text(peer.to_canonical().to_string()), scheme, port: text(port.to_string()), trusted }
+        let (address, port) = (text(peer.to_canonical().to_string()), text(port.to_string()));
+        let mut lines = Vec::new();
+        for (name, value) in [(X_FORWARDED_FOR, &address), (X_FORWARDED_PROTO, &scheme), (X_FORWARDED_PORT, &port)] {
+            write_field(&mut lines, name.as_str(), value.as_bytes());
+        }
+        Self { address, scheme, port, lines: lines.into(), trusted }
+    }
+
+    /// What is told of a client that is not trusted, but for its host, as HTTP/1.1 writes it.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// RFC 9110, 7.6.3: a gateway MUST send Via in each request that it forwards.
+    pub fn via(version: Version) -> &'static str {
+        match version {
+            Version::HTTP_2 => "2 portolan",
+            Version::HTTP_3 => "3 portolan",
+            Version::HTTP_10 => "1.0 portolan",
+            _ => "1.1 portolan",
+        }
     }
 
     /// Tells the backend about the client. What an untrusted client says of itself is replaced.
@@ -50,14 +73,7 @@ impl Forwarded {
                 headers.insert(X_FORWARDED_HOST, host);
             }
         }
-        // RFC 9110, 7.6.3: a gateway MUST send Via in each request that it forwards.
-        let via = match version {
-            Version::HTTP_2 => "2 portolan",
-            Version::HTTP_3 => "3 portolan",
-            Version::HTTP_10 => "1.0 portolan",
-            _ => "1.1 portolan",
-        };
-        headers.append(header::VIA, HeaderValue::from_static(via));
+        headers.append(header::VIA, HeaderValue::from_static(Self::via(version)));
     }
 
     /// Whether what the peer says of its clients is kept.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::request;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use portolan_telemetry::trace::TraceContext;
 use portolan_translate::snapshot::{BackendIndex, Filter, Target};
 use std::{
     pin::Pin,
@@ -26,7 +27,13 @@ const LAG_PIECES_MAX: usize = 64;
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Sends copies to the mirrors whose turn it is; gives back the body for the request itself.
-pub fn send(passage: &Passage<'_>, chains: &[&[Filter]], head: &request::Parts, mut body: RequestBody) -> RequestBody {
+pub fn send(
+    passage: &Passage<'_>,
+    chains: &[&[Filter]],
+    head: &request::Parts,
+    trace: TraceContext,
+    mut body: RequestBody,
+) -> RequestBody {
     for filter in chains.iter().flat_map(|filters| filters.iter()) {
         let Filter::Mirror(mirror) = filter else { continue };
         let Target::Backend(index) = mirror.target else { continue };
@@ -36,7 +43,8 @@ pub fn send(passage: &Passage<'_>, chains: &[&[Filter]], head: &request::Parts, 
         let (ours, copy) = tee(body);
         body = ours;
         let worker = passage.conn.worker.clone();
-        let head = head.clone();
+        let mut head = head.clone();
+        trace.write(&mut head.headers);
         tokio::task::spawn_local(async move {
             let sent = Box::pin(one_copy(&worker, index, head, copy));
             match tokio::time::timeout(TIME_MAX, sent).await {

@@ -1,6 +1,7 @@
 //! One request, from its head to its answer, as a sequence of named phases: decode, match, request filters, pick,
 //! upstream, response filters, log.
 
+mod added;
 mod auth;
 pub mod call;
 mod edits;
@@ -15,6 +16,7 @@ mod session;
 mod target;
 mod upgrade;
 
+pub use added::Added;
 pub use record::Outgoing;
 pub use target::{host_of, normalise};
 pub use upgrade::{Switch, Upgrade};

@@ -232,23 +232,31 @@ pub async fn pass(
     record: &mut Record,
 ) -> Result<Answer, RequestError> {
     let mut left = Left::default();
-    passage.conn.forwarded.apply(&mut request.head);
+    // Where nobody reads them on the way, the fields go straight to the backend.
+    let mut forwarded = Some(&passage.conn.forwarded);
+    if !passage.rule.filters.is_empty() || passage.conn.forwarded.is_trusted() {
+        forwarded.take().into_iter().for_each(|forwarded| forwarded.apply(&mut request.head));
+    }
     if let Some(answer) = filters::on_request(passage, &passage.rule.filters, request, &mut left, record).await? {
         return Ok(answer);
     }
     let session = passage.rule.session.as_ref();
     let brought = session.and_then(|config| Session::read(config, &request.head.headers, SystemTime::now()));
     let backend = pick(passage.rule, &passage.state)?;
+    if !backend.filters.is_empty() {
+        forwarded.take().into_iter().for_each(|forwarded| forwarded.apply(&mut request.head));
+    }
     if let Some(answer) = filters::on_request(passage, &backend.filters, request, &mut left, record).await? {
         return Ok(answer);
     }
     let Target::Backend(index) = backend.target else { return Err(invalid(&backend.target)) };
-    record.trace().context.write(&mut request.head.headers);
     left.filter_request_body(request);
     let body = std::mem::take(&mut request.body);
-    let body = mirror::send(passage, &[&passage.rule.filters, &backend.filters], &request.head, body);
+    let trace = record.trace().context;
+    let body = mirror::send(passage, &[&passage.rule.filters, &backend.filters], &request.head, trace, body);
     let trailers = request.takes_trailers;
-    let outbound = Outbound { passage, index, trailers, session: brought, upgrade: upgrade.as_ref() };
+    let upgrade_wanted = upgrade.as_ref();
+    let outbound = Outbound { passage, index, trailers, session: brought, upgrade: upgrade_wanted, forwarded };
     let mut reply = match forward::forward(&outbound, &mut request.head, body, record).await {
         Ok(reply) => reply,
         // A filter may have answered in the middle of the request's body.

@@ -4,18 +4,43 @@ use std::borrow::Cow;
 
 /// The host of an authority: lower-case, without port and without a dot at the end. `None`: it is none.
 pub fn host_of(authority: &str) -> Option<String> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']')?;
-            let valid = address.parse::<std::net::Ipv6Addr>().is_ok();
-            let port = if after.is_empty() { Some("") } else { after.strip_prefix(':') };
-            (valid.then(|| &authority[..address.len() + 2])?, port?)
+    let bytes = authority.as_bytes();
+    let end = match bytes.first()? {
+        b'[' => {
+            let end = authority.find(']')? + 1;
+            authority[1..end - 1].parse::<std::net::Ipv6Addr>().ok()?;
+            end
         }
-        None => authority.split_once(':').unwrap_or((authority, "")),
+        _ => bytes.iter().position(|byte| !is_of_name(*byte)).unwrap_or(bytes.len()),
     };
-    let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte);
-    let valid = !host.is_empty() && host.bytes().all(name) && port.bytes().all(|byte| byte.is_ascii_digit());
-    valid.then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+    let port = match &bytes[end..] {
+        [] => &[][..],
+        [b':', port @ ..] => port,
+        _ => return None,
+    };
+    let host = authority[..end].strip_suffix('.').unwrap_or(&authority[..end]);
+    let valid = !host.is_empty() && port.iter().all(u8::is_ascii_digit);
+    valid.then(|| host.to_ascii_lowercase())
+}
+
+/// What a host that is no IPv6 address is made of (RFC 3986, 3.2.2).
+fn is_of_name(byte: u8) -> bool {
+    const NAME: [bool; 256] = {
+        let mut name = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            name[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"-._~!$&'()*+,;=%";
+        let mut at = 0;
+        while at < others.len() {
+            name[others[at] as usize] = true;
+            at += 1;
+        }
+        name
+    };
+    NAME[usize::from(byte)]
 }
 
 /// A path with dot segments removed, repeated slashes merged and `%2e` decoded; `%2F` stays, since it does not separate.

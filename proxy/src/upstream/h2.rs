@@ -6,11 +6,12 @@ use crate::{
     body::{BodyError, RequestBody},
     error::{ErrorKind, RequestError},
     h2::{CONNECTION_WINDOW_BYTES, Receiving, STREAM_WINDOW_BYTES, SendFault, Sending},
+    http::Added,
     limits::Limits,
 };
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use http::{HeaderMap, Request, Response, Version, header, request, uri};
+use http::{Request, Response, Version, header, request, uri};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     cell::Cell,
@@ -97,11 +98,12 @@ impl Transfer {
         connection: Rc<Connection>,
         home: Rc<EndpointState>,
         head: &request::Parts,
+        added: Added<'_>,
         body: RequestBody,
         tls: bool,
     ) -> Result<Self, (RequestError, RequestBody)> {
         let refused = |error: h2::Error| RequestError::new(ErrorKind::UpstreamReset, error);
-        let request = match request_head(head, tls) {
+        let request = match request_head(head, added, tls) {
             Ok(request) => request,
             Err(error) => return Err((RequestError::new(ErrorKind::BadRequest, error), body)),
         };
@@ -200,7 +202,7 @@ fn upstream_error(error: h2::Error) -> RequestError {
 }
 
 /// The head with its pseudo-headers: scheme and authority in the URI, no Host (RFC 9113, 8.3.1).
-fn request_head(head: &request::Parts, tls: bool) -> Result<Request<()>, http::Error> {
+fn request_head(head: &request::Parts, added: Added<'_>, tls: bool) -> Result<Request<()>, http::Error> {
     let host = head.headers.get(header::HOST).map(|host| host.as_bytes());
     let authority = match head.uri.authority() {
         Some(authority) => authority.clone(),
@@ -211,12 +213,11 @@ fn request_head(head: &request::Parts, tls: bool) -> Result<Request<()>, http::E
         .authority(authority)
         .path_and_query(head.uri.path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/")))
         .build()?;
-    let mut headers: HeaderMap = head.headers.clone();
-    headers.remove(header::HOST);
-    let mut request = Request::new(());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let mut head = head.clone();
+    added.insert(&mut head);
+    head.headers.remove(header::HOST);
+    head.uri = uri;
+    head.version = Version::HTTP_2;
+    head.extensions = http::Extensions::new();
+    Ok(Request::from_parts(head, ()))
 }

@@ -1,6 +1,7 @@
 //! Heads of HTTP/1.1 messages to and from backends: written from, and read into, header maps.
 
 use crate::h1::{Facts, Framing, Inbox, Malformed, read_fields, write_field, write_number};
+use crate::http::Added;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use std::mem::MaybeUninit;
@@ -32,7 +33,13 @@ pub enum RequestFraming {
 }
 
 /// Writes a request's head. `upgrade` is the value of the header Upgrade, where one is asked for.
-pub fn write_request(out: &mut Vec<u8>, head: &request::Parts, framing: RequestFraming, upgrade: Option<&HeaderValue>) {
+pub fn write_request(
+    out: &mut Vec<u8>,
+    head: &request::Parts,
+    added: Added<'_>,
+    framing: RequestFraming,
+    upgrade: Option<&HeaderValue>,
+) {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(head.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
@@ -41,12 +48,19 @@ pub fn write_request(out: &mut Vec<u8>, head: &request::Parts, framing: RequestF
         write_field(out, "host", authority.as_str().as_bytes());
     }
     for (name, value) in &head.headers {
-        // The host comes from the URI, the framing from the body.
-        let ours = *name == header::HOST || *name == header::CONTENT_LENGTH;
-        if !ours || (*name == header::HOST && head.uri.authority().is_none()) {
+        // By length first: most headers are told apart without a comparison.
+        let ours = match name.as_str().len() {
+            4 => *name == header::HOST && head.uri.authority().is_some(),
+            11 => added.replaces(name),
+            // The framing comes from the body.
+            14 => *name == header::CONTENT_LENGTH,
+            _ => false,
+        };
+        if !ours {
             write_field(out, name.as_str(), value.as_bytes());
         }
     }
+    added.write(head, out);
     match framing {
         RequestFraming::Length(length) => {
             out.extend_from_slice(b"content-length: ");
@@ -162,7 +176,7 @@ mod tests {
             .header("x-a", "b");
         let (head, ()) = request.body(()).unwrap().into_parts();
         let mut out = Vec::new();
-        write_request(&mut out, &head, RequestFraming::Length(120), None);
+        write_request(&mut out, &head, Added::default(), RequestFraming::Length(120), None);
         assert_eq!(
             std::str::from_utf8(&out).unwrap(),
             "GET /x?y=1 HTTP/1.1\r\nhost: a.example\r\nx-a: b\r\ncontent-length: 120\r\n\r\n"

@@ -6,6 +6,7 @@ use crate::{
     body::{BodyError, RequestBody},
     error::{ErrorKind, RequestError},
     h1::{BodyFault, Framing, Inbox, Malformed, Outbox, Part},
+    http::Added,
     upstream::{EndpointState, io::Io},
 };
 use bytes::{Bytes, BytesMut};
@@ -87,12 +88,13 @@ impl Transfer {
         mut connection: Connection,
         home: Rc<EndpointState>,
         head: &request::Parts,
+        added: Added<'_>,
         body: RequestBody,
         upgrade: Option<&HeaderValue>,
     ) -> Self {
         let framing = request_framing(head, &body);
         connection.outbox.clear();
-        head::write_request(connection.outbox.head(), head, framing, upgrade);
+        head::write_request(connection.outbox.head(), head, added, framing, upgrade);
         Self {
             connection: Some(connection),
             home,
