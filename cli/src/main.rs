@@ -45,6 +45,11 @@ enum Command {
     },
 }
 
+/// Requests take and give memory in a few sizes from a few threads, which this allocator is best at: a fifth of a
+/// request's instructions over HTTP/2 were the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {

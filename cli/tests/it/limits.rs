@@ -32,7 +32,7 @@ async fn heads_that_are_too_large_are_answered_431_and_targets_414() {
         let (answer, end) = exchange(address, text.as_bytes()).await;
         assert!(statuses(&answer) == [status] && end != End::Silent, "{what}: {answer} {end:?}");
     }
-    for limit in ["header_bytes_max", "uri_bytes_max"] {
+    for limit in ["header_bytes_max", "headers_max", "uri_bytes_max"] {
         dev.limit_above(limit, 0).await;
     }
     dev.assert_alive();

@@ -3,6 +3,7 @@
 //! a whole goes out as a whole. What a request is about is decided elsewhere.
 
 mod exchange;
+mod exchanges;
 mod receive;
 mod send;
 mod tunnel;
@@ -12,7 +13,7 @@ pub use send::{SendFault, Sending};
 
 use crate::conn::Conn;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use exchanges::Exchanges;
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
@@ -59,17 +60,16 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .enable_connect_protocol();
     let mut connection = builder.handshake::<_, Bytes>(io).await?;
-    let (mut exchanges, mut told) = (FuturesUnordered::new(), false);
+    let (mut exchanges, mut told) = (Exchanges::new(), false);
     poll_fn(|cx| {
         if leaving.get() && !std::mem::replace(&mut told, true) {
             connection.graceful_shutdown();
         }
         loop {
-            while let Poll::Ready(Some(())) = exchanges.poll_next_unpin(cx) {}
+            exchanges.poll(cx);
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    // Boxed, so that it is not moved about as the set grows.
-                    exchanges.push(Box::pin(exchange::serve(conn.clone(), request, respond)));
+                    exchanges.push(exchange::serve(conn.clone(), request, respond));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),

@@ -90,15 +90,13 @@ pub(super) fn give_filled(
 }
 
 fn allocate(guest: &mut Guest<'_>, len: u32) -> Result<u32, Fault> {
-    let state = guest.data_mut();
-    // An allocator that asks for allocated memory would call itself without end.
-    if state.allocating {
-        return Err(Status::InternalFailure.into());
-    }
-    let allocate = state.guest.as_ref().and_then(|guest| guest.allocate.clone()).ok_or(Status::InternalFailure)?;
-    state.allocating = true;
+    // Taken out while it runs: an allocator that asks for allocated memory would call itself without end.
+    let allocate = guest.data_mut().guest.as_mut().and_then(|guest| guest.allocate.take());
+    let allocate = allocate.ok_or(Status::InternalFailure)?;
     let allocated = allocate.call(&mut *guest, len);
-    guest.data_mut().allocating = false;
+    if let Some(guest) = &mut guest.data_mut().guest {
+        guest.allocate = Some(allocate);
+    }
     match allocated {
         Ok(0) => Err(Status::InternalFailure.into()),
         Ok(at) => Ok(at),

@@ -48,14 +48,13 @@ pub struct State {
     pub(crate) queues: Vec<(u32, Task)>,
     /// Kept between host calls, so that most need no allocation.
     pub(crate) scratch: Vec<u8>,
-    /// The guest's allocator is running: host functions that would call it again are refused.
-    pub(crate) allocating: bool,
 }
 
 /// What of the guest the host reaches from inside a host function.
 #[derive(Clone)]
 pub(crate) struct Guest {
     pub(crate) memory: Memory,
+    /// Not there while it runs.
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
 }
 
@@ -137,7 +136,6 @@ impl State {
             metrics: HashMap::new(),
             queues: Vec::new(),
             scratch: Vec::new(),
-            allocating: false,
         }
     }
 
