@@ -90,6 +90,7 @@ impl Conditions {
 
     /// The conditions.
     pub(crate) fn finish(&mut self) -> Vec<Condition> {
+        self.list.shrink_to_fit();
         std::mem::take(&mut self.list)
     }
 }

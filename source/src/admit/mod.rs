@@ -74,6 +74,7 @@ pub(crate) fn admit(value: Value, places: &Places, folder: &Path) -> Admission {
     for (value, places) in envelope::expand_lists(value, places, &mut admission) {
         admission.take(value, places, folder);
     }
+    admission.objects.shrink_to_fit();
     if admission.omitted > 0 {
         let message = format!("{} more problems and notes of this document are not shown", admission.omitted);
         admission.findings.push(Finding { at: places.at(), id: None, path: Vec::new(), message });
@@ -107,6 +108,8 @@ impl Admission {
     /// Adds what became of another part of the same text.
     pub(crate) fn extend(&mut self, other: Admission) {
         let Admission { objects, findings, notes, incomplete, omitted } = other;
+        // Kept for thousands of documents of one object each: no room to grow.
+        self.objects.reserve_exact(objects.len());
         self.objects.extend(objects);
         self.findings.extend(findings);
         self.notes.extend(notes);

@@ -128,7 +128,8 @@ impl Attacher<'_> {
     }
 
     fn attach<T: Route>(&mut self, attaching: &mut Attaching<'_, T>) -> Outcome {
-        let mut parents = Vec::new();
+        // What is kept of thousands of routes has no room to grow.
+        let mut parents = Vec::with_capacity(attaching.route.parents().len());
         for (at, parent) in attaching.route.parents().iter().enumerate() {
             let namespace = parent.namespace.as_deref().unwrap_or(&attaching.name.namespace);
             let name = ObjectName::new(namespace, parent.name.as_str());
@@ -150,6 +151,7 @@ impl Attacher<'_> {
             let message = "spec.parentRefs: the route has no parent".to_owned();
             attaching.notes.push(attaching.about(Severity::Info, message));
         }
+        attaching.used.shrink_to_fit();
         let meta = attaching.route.meta();
         let status = status(meta.generation, &self.edges.controller_name, &parents, |_| None);
         Outcome {
