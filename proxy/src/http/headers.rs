@@ -250,11 +250,24 @@ pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 pub fn complete<B>(response: &mut Response<B>, method: &Method, length: Option<u64>) {
     let has_body = response.status() != StatusCode::NOT_MODIFIED && *method != Method::HEAD;
     let headers = response.headers_mut();
-    remove_hop_by_hop(headers);
-    if let Some(length) = length.filter(|length| has_body && *length > 0) {
-        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    let (mut hop_by_hop, mut dated, mut measured) = (false, false, false);
+    for name in headers.keys() {
+        hop_by_hop |= is_hop_by_hop(name);
+        match name.as_str().len() {
+            4 => dated |= *name == header::DATE,
+            14 => measured |= *name == header::CONTENT_LENGTH,
+            _ => {}
+        }
     }
-    headers.entry(header::DATE).or_insert_with(crate::clock::date);
+    if hop_by_hop {
+        remove_hop_by_hop(headers);
+    }
+    if let Some(length) = length.filter(|length| has_body && !measured && *length > 0) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if !dated {
+        headers.insert(header::DATE, crate::clock::date());
+    }
 }
 
 #[cfg(test)]
