@@ -193,6 +193,27 @@ mod tests {
     }
 
     #[test]
+    fn files_and_directories_beyond_their_number_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        for at in 0..=FILES_MAX {
+            fs::write(root.path().join(format!("{at:05}.yaml")), "").unwrap();
+        }
+        let found = walk(root.path());
+        assert_eq!((found.files.len(), found.problems.len()), (FILES_MAX, 1));
+        assert!(found.problems[0].message.contains("more than 10000 files"), "{:?}", found.problems[0]);
+        assert!(found.problems[0].file.ends_with("10000.yaml"));
+        let root = tempfile::tempdir().unwrap();
+        // With the root itself there is one too many.
+        for at in 0..DIRECTORIES_MAX {
+            fs::create_dir(root.path().join(format!("{at:05}"))).unwrap();
+        }
+        let found = walk(root.path());
+        assert_eq!(found.problems.len(), 1);
+        assert!(found.problems[0].message.contains("more than 10000 directories"), "{:?}", found.problems[0]);
+        assert!(found.unreadable.contains(&root.path().join("09999")));
+    }
+
+    #[test]
     fn depth_ends_at_the_limit() {
         let root = tempfile::tempdir().unwrap();
         let deep = (0..DIRECTORY_DEPTH_MAX + 2).fold(root.path().to_owned(), |path, _| path.join("d"));

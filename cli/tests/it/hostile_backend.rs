@@ -1,6 +1,6 @@
 //! Backends that break the protocol: 502 and a new connection, never half an answer passed as whole.
 
-use crate::support::{Dev, manifests::*};
+use crate::support::{Dev, DevBuilder, manifests::*};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,6 +48,22 @@ async fn answers_that_break_the_protocol_become_502() {
     ] {
         let dev = in_front_of(answer).await;
         assert_eq!(dev.ask("http://a.test:8080/").status().await, 502, "{:?}", &answer[..answer.len().min(80)]);
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_arrives_whole_is_held_to_its_limit_too() {
+    let head = |bytes: usize| format!("HTTP/1.1 200 OK\r\nx-large: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(bytes));
+    for (bytes, status) in [(1000, 200), (4000, 502)] {
+        let backend = scripted(head(bytes).into_bytes()).await;
+        let manifests =
+            [web(), service_at("one", backend, None), one_rule("r", "backendRefs: [{name: one, port: 8080}]")];
+        let args = ["--limit", "upstream_header_bytes_max=2048"];
+        let dev = DevBuilder::default().manifests(manifests).args(&args).start().await;
+        assert_eq!(dev.ask("http://a.test:8080/").status().await, status);
+        if status == 502 {
+            dev.limit_above("upstream_header_bytes_max", 0).await;
+        }
     }
 }
 

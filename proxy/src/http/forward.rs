@@ -227,8 +227,11 @@ impl Try<'_> {
         let response = match transfer.response(&head.method, limits.upstream_header_bytes_max).await {
             Ok(response) => response,
             Err(TransferError::Request(error)) => return Err(Failure { error, body: None, harmless: false }),
-            Err(TransferError::Malformed(error)) => {
-                let error = RequestError::new(ErrorKind::UpstreamProtocol, error);
+            Err(broken @ (TransferError::Malformed(_) | TransferError::HeadTooLarge)) => {
+                if matches!(broken, TransferError::HeadTooLarge) {
+                    self.outbound.passage.conn.worker.limit_reached("upstream_header_bytes_max");
+                }
+                let error = RequestError::new(ErrorKind::UpstreamProtocol, broken);
                 return Err(Failure { error, body: None, harmless: false });
             }
             Err(broken @ TransferError::Broken(_)) => {

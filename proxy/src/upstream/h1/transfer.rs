@@ -46,9 +46,12 @@ pub enum TransferError {
     /// The connection ended or broke before the first byte of a response.
     #[error("the connection broke before the response: {0}")]
     Broken(io::Error),
-    /// The response's head is no HTTP/1.1, or too large.
+    /// The response's head is no HTTP/1.1.
     #[error("{0}")]
     Malformed(#[from] Malformed),
+    /// The response's head is larger than `upstream_header_bytes_max`.
+    #[error("the response's head is larger than upstream_header_bytes_max")]
+    HeadTooLarge,
 }
 
 /// A request under way, then its response's body.
@@ -128,9 +131,14 @@ impl Transfer {
         }
         let connection = self.connection.as_mut().expect("the connection is there until the response ends");
         loop {
-            if !connection.inbox.is_empty()
+            let there = connection.inbox.len();
+            if there > 0
                 && let Some(head) = head::read_response(&mut connection.inbox, method)?
             {
+                // A head that arrives whole is held to the limit as well.
+                if there - connection.inbox.len() > head_bytes_max {
+                    return Poll::Ready(Err(TransferError::HeadTooLarge));
+                }
                 let status = head.response.status();
                 if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                     continue;
@@ -140,7 +148,7 @@ impl Transfer {
                 return Poll::Ready(Ok(head.response));
             }
             if connection.inbox.len() > head_bytes_max {
-                return Poll::Ready(Err(Malformed("the response's head is too large").into()));
+                return Poll::Ready(Err(TransferError::HeadTooLarge));
             }
             match ready!(connection.inbox.poll_fill(&mut connection.io, cx)) {
                 Ok(0) if connection.inbox.is_empty() => {
