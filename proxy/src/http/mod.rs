@@ -7,6 +7,7 @@ pub mod call;
 mod edits;
 mod filters;
 mod forward;
+mod grpc;
 pub mod headers;
 mod meter;
 mod mirror;
@@ -60,7 +61,7 @@ pub async fn serve(conn: &Rc<Conn>, request: &mut InFlight, upgrade: Option<Upgr
     let sampler = conn.worker.shared.options.sampler;
     let trace = RequestTrace::begin(&mut request.head.headers, sampler, &mut conn.worker.ids.borrow_mut());
     let version = request.head.version;
-    let grpc = is_grpc(&request.head);
+    let grpc = grpc::is_grpc(&request.head);
     let mut record = Record::begin(conn.clone(), start, &request.head, trace);
     let result = match respond::arrive(conn, &view, request, upgrade.as_ref(), &mut record) {
         Ok(listener) => match Passage::find(conn, &view, &listener, request, &mut record) {
@@ -76,6 +77,7 @@ pub async fn serve(conn: &Rc<Conn>, request: &mut InFlight, upgrade: Option<Upgr
     let (mut response, body, deadline) = match result {
         Ok(answer) => (answer.response, answer.body, answer.deadline),
         Err(error) => {
+            let error = grpc::seen_by_client(error, &request.head.headers, start.elapsed());
             record.failed(&error);
             respond::count_limit(conn, &error);
             let (response, body) = error_response(&error, grpc);
@@ -99,18 +101,11 @@ pub fn refusal(conn: &Conn, error: &RequestError) -> Response<Outgoing> {
     response.map(|()| Outgoing::untold(body))
 }
 
-/// Whether the client speaks gRPC, and so reads errors from `grpc-status`.
-fn is_grpc(head: &request::Parts) -> bool {
-    let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    content_type
-        .is_some_and(|value| value.starts_with(b"application/grpc") && !value.starts_with(b"application/grpc-web"))
-}
-
 /// What a client is told of a failure: what it is, and nothing about the inside.
 fn error_response(error: &RequestError, grpc: bool) -> (Response<()>, ResponseBody) {
     let mut response = Response::new(());
     if grpc {
-        *response.headers_mut() = record::grpc_headers(error.kind);
+        *response.headers_mut() = grpc::error_headers(error.kind);
         return (response, ResponseBody::Empty);
     }
     *response.status_mut() = error.kind.status();

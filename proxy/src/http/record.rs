@@ -10,7 +10,7 @@ use crate::{
     worker::RuleState,
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use portolan_telemetry::{
     FlagKind, HttpMethod, HttpVersion, ResponseFlag, Scheme,
@@ -394,15 +394,6 @@ impl Drop for Outgoing {
             record.flag = FlagKind::ClientClosed.into();
         }
     }
-}
-
-/// Trailers, where a response is nothing but its status (gRPC).
-pub fn grpc_headers(error: ErrorKind) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", header::HeaderValue::from(u16::from(error.grpc_status())));
-    headers.insert("grpc-message", header::HeaderValue::from_static(error.message()));
-    headers
 }
 
 /// Whether a request's HTTP version multiplexes.
