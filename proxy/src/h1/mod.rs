@@ -10,4 +10,4 @@ pub mod server;
 pub use fields::{Facts, read_fields, recycle};
 pub use framing::{Framing, Malformed};
 pub use inbox::{BodyFault, Inbox, Part};
-pub use outbox::{Outbox, write_field, write_number};
+pub use outbox::{CHUNKED, Outbox, write_field, write_length};

@@ -118,8 +118,18 @@ pub fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The field of a body in chunks.
+pub const CHUNKED: &[u8] = b"transfer-encoding: chunked\r\n";
+
+/// Writes the field of a body of so many bytes.
+pub fn write_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    write_number(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes a number in decimal.
-pub fn write_number(out: &mut Vec<u8>, mut number: u64) {
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {

@@ -1,8 +1,9 @@
 //! A body that a peer sends.
 
+use crate::http::headers::content_length;
 use bytes::Bytes;
 use h2::RecvStream;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::task::{Context, Poll, ready};
 
@@ -17,7 +18,7 @@ pub struct Receiving {
 impl Receiving {
     /// The body behind a head with these headers.
     pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = content_length(headers);
         let stream = (!stream.is_end_stream()).then_some(stream);
         Self { stream, data_ended: false, length }
     }

@@ -245,6 +245,11 @@ pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get_all(header::CONNECTION).iter().any(names_upgrade).then(|| value.clone())
 }
 
+/// The length that a message announces; `None` also where it is no number.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Makes the head of an answer over HTTP/2 or HTTP/3 complete: nothing about the connection, a length where it is known,
 /// and a date.
 pub fn complete<B>(response: &mut Response<B>, method: &Method, length: Option<u64>) {

@@ -179,8 +179,7 @@ fn limit_body(conn: &Conn, request: &mut InFlight, record: &mut Record) -> Resul
         return Ok(());
     }
     let limits = &conn.worker.shared.limits;
-    let announced = || request.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok();
-    let length = announced().or_else(|| request.body.size_hint().exact());
+    let length = headers::content_length(&request.head.headers).or_else(|| request.body.size_hint().exact());
     if limits.body_bytes_max.zip(length).is_some_and(|(limit, length)| length > limit) {
         return Err(ErrorKind::BodyTooLarge.into());
     }

@@ -2,7 +2,8 @@
 
 use crate::{
     error::{ErrorKind, RequestError},
-    h1::{Facts, Framing, Inbox, Malformed, read_fields, write_field, write_number},
+    h1::{CHUNKED, Facts, Framing, Inbox, Malformed, read_fields, write_field, write_length},
+    http::headers::content_length,
     limits::Limits,
 };
 use bytes::Bytes;
@@ -128,13 +129,7 @@ fn parse(input: &[u8], limits: &Limits) -> Result<Option<(RequestHead, usize)>, 
 /// RFC 9112, 2.2, allows a bare line feed to be read as a line's end; a proxy that does may be read differently by whoever
 /// stands behind it.
 fn has_bare_line_feed(head: &[u8]) -> bool {
-    let mut before = b'\n';
-    head.iter().any(|byte| {
-        *byte == b'\n' && std::mem::replace(&mut before, *byte) != b'\r' || {
-            before = *byte;
-            false
-        }
-    })
+    head.first() == Some(&b'\n') || head.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 fn whole(parsed: &httparse::Request<'_, '_>, input: &[u8], length: usize) -> Result<RequestHead, Malformed> {
@@ -189,8 +184,7 @@ pub fn framing_of(response: &Response<()>, exact: Option<u64>, client: Client) -
     {
         return AnswerFraming::Nothing;
     }
-    let announced = || response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-    match exact.or_else(announced) {
+    match exact.or_else(|| content_length(response.headers())) {
         Some(length) => AnswerFraming::Length(length),
         None if client.knows_chunks => AnswerFraming::Chunked,
         None => AnswerFraming::UntilClose,
@@ -213,12 +207,8 @@ pub fn write_response(
     out.extend_from_slice(b"\r\n");
     write_headers(out, response.headers(), framing, status);
     match framing {
-        AnswerFraming::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            write_number(out, length);
-            out.extend_from_slice(b"\r\n");
-        }
-        AnswerFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        AnswerFraming::Length(length) => write_length(out, length),
+        AnswerFraming::Chunked => out.extend_from_slice(CHUNKED),
         AnswerFraming::Nothing | AnswerFraming::UntilClose => {}
     }
     if status == StatusCode::SWITCHING_PROTOCOLS {

@@ -210,7 +210,7 @@ impl Sending {
     /// Takes a frame, or the end.
     fn put<S>(&mut self, line: &Shared<S>, frame: Option<Frame<Bytes>>) -> Result<(), BrokenOff> {
         let outbox = &mut line.borrow_mut().outbox;
-        let chunked = self.framing == AnswerFraming::Chunked;
+        let (chunked, no_trailers) = (self.framing == AnswerFraming::Chunked, HeaderMap::new());
         match frame.map(Frame::into_data) {
             Some(Ok(data)) => {
                 if let AnswerFraming::Length(left) = &mut self.framing {
@@ -220,14 +220,14 @@ impl Sending {
             }
             Some(Err(frame)) if chunked => {
                 let trailers = frame.into_trailers().unwrap_or_default();
-                outbox.end_chunks(if self.trailers { &trailers } else { NO_TRAILERS.get_or_init(HeaderMap::new) });
+                outbox.end_chunks(if self.trailers { &trailers } else { &no_trailers });
                 self.ended = true;
             }
             // Nowhere but behind chunks is there a place for trailers.
             Some(Err(_)) => {}
             None => {
                 if chunked {
-                    outbox.end_chunks(NO_TRAILERS.get_or_init(HeaderMap::new));
+                    outbox.end_chunks(&no_trailers);
                 } else if matches!(self.framing, AnswerFraming::Length(1..)) {
                     return Err(BrokenOff);
                 }
@@ -237,8 +237,6 @@ impl Sending {
         Ok(())
     }
 }
-
-static NO_TRAILERS: std::sync::OnceLock<HeaderMap> = std::sync::OnceLock::new();
 
 // === endings ===
 

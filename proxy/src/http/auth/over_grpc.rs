@@ -102,11 +102,11 @@ fn http_request(seen: &Seen<'_>, scheme: &str, allowed: &[HeaderName]) -> HttpRe
         Err(_) => (String::new(), seen.body.to_vec()),
     };
     HttpRequest {
-        id: value(&seen.headers, &HeaderName::from_static("x-request-id")),
+        id: value(&seen.head.headers, &HeaderName::from_static("x-request-id")),
         method: seen.head.method.to_string(),
         headers: shown_headers(seen, scheme, allowed),
         path: seen.target().to_owned(),
-        host: value(&seen.headers, &header::HOST),
+        host: value(&seen.head.headers, &header::HOST),
         scheme: scheme.to_owned(),
         size: seen.size.and_then(|size| i64::try_from(size).ok()).unwrap_or(-1),
         protocol: protocol(seen.head.version).to_owned(),
@@ -118,10 +118,11 @@ fn http_request(seen: &Seen<'_>, scheme: &str, allowed: &[HeaderName]) -> HttpRe
 /// The headers that the service may see: those that are allowed, or all where none is named. With all come the
 /// pseudo-headers, for services that know them from Envoy.
 fn shown_headers(seen: &Seen<'_>, scheme: &str, allowed: &[HeaderName]) -> BTreeMap<String, String> {
-    let keys = seen.headers.keys().filter(|name| allowed.is_empty() || allowed.contains(name));
-    let mut shown: BTreeMap<_, _> = keys.map(|name| (name.as_str().to_owned(), value(&seen.headers, name))).collect();
+    let keys = seen.head.headers.keys().filter(|name| allowed.is_empty() || allowed.contains(name));
+    let mut shown: BTreeMap<_, _> =
+        keys.map(|name| (name.as_str().to_owned(), value(&seen.head.headers, name))).collect();
     if allowed.is_empty() {
-        let host = value(&seen.headers, &header::HOST);
+        let host = value(&seen.head.headers, &header::HOST);
         let pseudo = [
             (":authority", host.as_str()),
             (":method", seen.head.method.as_str()),

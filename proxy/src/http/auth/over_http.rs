@@ -22,13 +22,13 @@ pub fn question(seen: &Seen<'_>, prefix: &str, allowed: &[HeaderName]) -> Result
     let (mut question, ()) = Request::new(()).into_parts();
     question.method = seen.head.method.clone();
     question.uri = target(prefix, &seen.head.uri).ok_or(Unusable::Path)?;
-    for (name, value) in &seen.headers {
+    for (name, value) in &seen.head.headers {
         if !is_ours(name) && (is_always_sent(name) || allowed.contains(name)) {
             question.headers.append(name, value.clone());
         }
     }
     // RFC 9112, 3.2: a client without a host makes a request with an empty one.
-    let host = seen.headers.get(header::HOST).cloned().unwrap_or(HeaderValue::from_static(""));
+    let host = seen.head.headers.get(header::HOST).cloned().unwrap_or(HeaderValue::from_static(""));
     question.headers.insert(header::HOST, host);
     // The length is that of this request, 0 included, not that of the client's.
     question.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(seen.body.len()));

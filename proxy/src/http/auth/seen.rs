@@ -1,14 +1,12 @@
-//! A request as its backend would see it, which is how an auth service sees it. It copies; the request stays as it is.
+//! A request as its backend would see it, which is how an auth service sees it. It borrows; the request stays as it is.
 
 use bytes::Bytes;
-use http::{HeaderMap, request};
+use http::request;
 
 /// A request as an auth service may see it.
 pub struct Seen<'a> {
-    /// Method, target and version.
+    /// Its head, with what a backend is told of the client.
     pub head: &'a request::Parts,
-    /// The client's headers, and what a backend is told of the client.
-    pub headers: HeaderMap,
     /// The start of the body, as far as the route lets it be shown.
     pub body: Bytes,
     /// Bytes of the whole body, where that is known.
@@ -18,7 +16,7 @@ pub struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// A request with the start of its body.
     pub fn new(head: &'a request::Parts, body: Bytes, size: Option<u64>) -> Self {
-        Self { head, headers: head.headers.clone(), body, size }
+        Self { head, body, size }
     }
 
     /// Path and query.

@@ -1,6 +1,6 @@
 //! Heads of HTTP/1.1 messages to and from backends: written from, and read into, header maps.
 
-use crate::h1::{Facts, Framing, Inbox, Malformed, read_fields, write_field, write_number};
+use crate::h1::{CHUNKED, Facts, Framing, Inbox, Malformed, read_fields, write_field, write_length};
 use crate::http::Added;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request};
@@ -62,12 +62,8 @@ pub fn write_request(
     }
     added.write(head, out);
     match framing {
-        RequestFraming::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            write_number(out, length);
-            out.extend_from_slice(b"\r\n");
-        }
-        RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        RequestFraming::Length(length) => write_length(out, length),
+        RequestFraming::Chunked => out.extend_from_slice(CHUNKED),
         RequestFraming::None => {}
     }
     if let Some(upgrade) = upgrade {
