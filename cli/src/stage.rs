@@ -36,6 +36,8 @@ pub struct Stage {
     services: HashMap<ObjectName, (Arc<Service>, Arc<Service>)>,
     secrets: HashMap<ObjectName, (Vec<String>, Arc<Secret>)>,
     certificates: HashMap<ObjectName, Certificate>,
+    /// What was read last, and how it was completed.
+    last: Option<(Objects, Set)>,
 }
 
 /// A Secret for TLS as it is now, and as it was when it last held a valid certificate.
@@ -45,6 +47,7 @@ struct Certificate {
 }
 
 /// What translation gets, and what the user should know.
+#[derive(Clone)]
 pub struct Set {
     /// The completed objects.
     pub objects: Objects,
@@ -53,13 +56,21 @@ pub struct Set {
     /// Remarks for the user, sorted.
     pub notes: BTreeSet<String>,
     /// Names that clients may use, and where they are served: for `portolan request`.
-    pub names: BTreeMap<String, IpAddr>,
+    pub names: Arc<BTreeMap<String, IpAddr>>,
 }
 
 impl Stage {
     /// A stage with these addresses and this CA.
     pub fn new(allocator: Arc<Allocator>, ca: Ca, modules: Modules) -> Self {
-        Self { allocator, ca, modules, services: HashMap::new(), secrets: HashMap::new(), certificates: HashMap::new() }
+        Self {
+            allocator,
+            ca,
+            modules,
+            services: HashMap::new(),
+            secrets: HashMap::new(),
+            certificates: HashMap::new(),
+            last: None,
+        }
     }
 
     /// The local CA.
@@ -78,6 +89,22 @@ impl Stage {
         read: &Objects,
         slices: impl Iterator<Item = (ObjectName, &'a Arc<EndpointSlice>)>,
     ) -> Set {
+        // Nothing is added to endpoints, and they change the most often.
+        let mut set = match self.last.take() {
+            Some((before, set)) if before.same_but_endpoints(read) => set,
+            _ => self.complete(read),
+        };
+        self.last = Some((read.clone(), set.clone()));
+        set.objects.endpoint_slices = read.endpoint_slices.clone();
+        let mut slices = slices.peekable();
+        if slices.peek().is_some() {
+            set.objects.endpoint_slices.extend(slices.map(|(name, slice)| (name, slice.clone())));
+        }
+        set.edges.modules = self.modules.load(read, &mut set.notes);
+        set
+    }
+
+    fn complete(&mut self, read: &Objects) -> Set {
         let mut set = Set {
             objects: read.clone(),
             edges: Edges {
@@ -88,15 +115,13 @@ impl Stage {
                 ..Edges::default()
             },
             notes: BTreeSet::new(),
-            names: BTreeMap::new(),
+            names: Arc::default(),
         };
-        set.objects.endpoint_slices.extend(slices.map(|(name, slice)| (name, slice.clone())));
         self.place_gateways(&mut set);
         self.place_services(&mut set);
         self.place_clients(&mut set);
         self.make_secrets(&mut set);
         self.keep_certificates(&mut set);
-        set.edges.modules = self.modules.load(read, &mut set.notes);
         if let Err(error) = self.allocator.save() {
             set.notes.insert(format!("addresses may change next time: {error}"));
         }
@@ -178,16 +203,16 @@ impl Stage {
 
     /// Services get addresses of this machine, since nothing else can be listened on here.
     fn place_services(&mut self, set: &mut Set) {
-        let mut kept = HashMap::new();
-        for (name, service) in set.objects.services.clone() {
+        let (mut kept, mut names) = (HashMap::new(), BTreeMap::new());
+        for (name, service) in &set.objects.services.clone() {
             let Some(spec) = &service.spec else { continue };
             if spec.type_.as_deref() == Some("ExternalName") || spec.cluster_ip.as_deref() == Some("None") {
                 continue;
             }
-            let owner = Owner::Service(qualified(&name));
+            let owner = Owner::Service(qualified(name));
             let wanted = spec.cluster_ip.as_deref().and_then(|address| address.parse().ok());
             let mut placements = Vec::new();
-            if let Err(error) = self.allocator.service(&qualified(&name), wanted) {
+            if let Err(error) = self.allocator.service(&qualified(name), wanted) {
                 set.notes.insert(error.to_string());
             }
             for port in spec.ports.iter().flatten() {
@@ -202,7 +227,7 @@ impl Stage {
                     Err(error) => self.complain(set, &error),
                 }
             }
-            let address = match self.allocator.service(&qualified(&name), wanted) {
+            let address = match self.allocator.service(&qualified(name), wanted) {
                 Ok(address) => IpAddr::V4(address),
                 Err(_) => continue,
             };
@@ -213,21 +238,22 @@ impl Stage {
                 format!("{}.{}", name.name, name.namespace),
                 format!("{}.{}.svc.cluster.local", name.name, name.namespace),
             ] {
-                set.names.insert(alias, address);
+                names.insert(alias, address);
             }
             if &*name.namespace == "default" {
-                set.names.insert(name.name.to_string(), address);
+                names.insert(name.name.to_string(), address);
             }
-            let amended = match self.services.remove(&name) {
-                Some((before, amended)) if Arc::ptr_eq(&before, &service) && cluster_ip(&amended) == Some(address) => {
+            let amended = match self.services.remove(name) {
+                Some((before, amended)) if Arc::ptr_eq(&before, service) && cluster_ip(&amended) == Some(address) => {
                     amended
                 }
-                _ => Arc::new(with_cluster_ip(&service, address)),
+                _ => Arc::new(with_cluster_ip(service, address)),
             };
             set.objects.services.insert(name.clone(), amended.clone());
-            kept.insert(name, (service, amended));
+            kept.insert(name.clone(), (service.clone(), amended));
         }
         self.services = kept;
+        set.names = Arc::new(names);
     }
 
     /// Each namespace that is mentioned has an address from which its clients connect.

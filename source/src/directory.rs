@@ -3,7 +3,7 @@
 use crate::{
     ledger::{Ledger, Reading, Readings},
     problem::{Note, ObjectId, Origin, Problem},
-    reading::{Allowance, Documents, FileMemory, Unreadable, read_documents, read_file},
+    reading::{Allowance, FileMemory, Unreadable, read_documents, read_file},
     walk::{Walk, existing_parent, walk},
 };
 use portolan_translate::objects::Objects;
@@ -26,7 +26,7 @@ pub struct Loaded {
     /// What is worth knowing and fails nothing.
     pub notes: Vec<Note>,
     /// Where each object was written.
-    pub origins: BTreeMap<ObjectId, Origin>,
+    pub origins: Arc<BTreeMap<ObjectId, Origin>>,
     /// The module files that WasmFilters name, with what tells one state of a file from the next (nothing if there is
     /// no such file).
     pub modules: BTreeMap<PathBuf, Option<ModuleStamp>>,
@@ -47,7 +47,6 @@ pub struct Directory {
     root: PathBuf,
     ledger: Ledger,
     memory: Memory,
-    objects: Arc<Objects>,
     watched: BTreeSet<PathBuf>,
 }
 
@@ -65,13 +64,7 @@ pub(crate) struct Draft {
 impl Directory {
     /// A directory that was not read yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            ledger: Ledger::default(),
-            memory: Memory::new(),
-            objects: Arc::default(),
-            watched: BTreeSet::new(),
-        }
+        Self { root: root.into(), ledger: Ledger::default(), memory: Memory::new(), watched: BTreeSet::new() }
     }
 
     /// Where the manifests are.
@@ -98,45 +91,25 @@ impl Directory {
         let outcome = read_documents(file, text, &before, &mut Allowance::default());
         let mut readings = Readings::default();
         self.take(file.to_owned(), outcome, &mut readings);
-        self.accept(Draft { fingerprint: self.fingerprint(&readings), readings, directories: BTreeSet::new() })
+        self.accept(Draft { fingerprint: fingerprint(&readings), readings, directories: BTreeSet::new() })
     }
 
     /// Reads everything and puts nothing into service yet: a file may be half written.
     pub(crate) fn draft(&mut self) -> Draft {
         let Walk { files, directories, problems, unreadable, .. } = walk(&self.root);
         let readings = self.read(files, Readings { problems, unreadable, files: Vec::new() });
-        Draft { fingerprint: self.fingerprint(&readings), readings, directories }
+        Draft { fingerprint: fingerprint(&readings), readings, directories }
     }
 
     /// Puts into service what was read.
     pub(crate) fn accept(&mut self, draft: Draft) -> Loaded {
         let Draft { readings, mut directories, .. } = draft;
         let report = self.ledger.merge(readings);
-        if report.changed {
-            self.objects = Arc::new(self.ledger.objects());
-        }
-        let modules = modules(&self.objects);
+        let (objects, origins) = (self.ledger.objects().clone(), self.ledger.origins().clone());
+        let modules = modules(&objects);
         directories.extend(modules.keys().filter_map(|file| existing_parent(file)));
         self.watched = directories;
-        let (objects, origins) = (self.objects.clone(), self.ledger.origins());
         Loaded { objects, problems: report.problems, notes: report.notes, origins, modules }
-    }
-
-    /// The same for the same texts in the same files.
-    fn fingerprint(&self, readings: &Readings) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        for reading in &readings.files {
-            let documents = self.memory.get(&*reading.file).into_iter().flat_map(|memory| memory.order().iter());
-            digest.update(reading.file.as_os_str().as_encoded_bytes());
-            documents.for_each(|(lines_before, document)| {
-                digest.update([0]);
-                digest.update(lines_before.to_be_bytes());
-                digest.update(document);
-            });
-            digest.update([1]);
-        }
-        readings.problems.iter().for_each(|problem| digest.update(problem.to_string()));
-        digest.finalize().into()
     }
 
     fn read(&mut self, files: Vec<PathBuf>, mut readings: Readings) -> Readings {
@@ -144,18 +117,19 @@ impl Directory {
         let mut allowance = Allowance::default();
         for file in files {
             let before = memory.remove(&file).unwrap_or_default();
-            let outcome = read_file(&file, &before, &mut allowance);
+            let outcome = read_file(&file, before, &mut allowance);
             self.take(file, outcome, &mut readings);
         }
         readings
     }
 
     /// Remembers what was read of a file, and adds it to the rest.
-    fn take(&mut self, file: PathBuf, outcome: Result<(Documents, FileMemory), Unreadable>, readings: &mut Readings) {
+    fn take(&mut self, file: PathBuf, outcome: Result<FileMemory, Unreadable>, readings: &mut Readings) {
         match outcome {
-            Ok((documents, memory)) => {
-                self.memory.insert(file.clone(), memory);
-                readings.files.push(Reading { file: file.into(), documents });
+            Ok(memory) => {
+                let (documents, fingerprint) = (memory.documents.clone(), memory.fingerprint);
+                readings.files.push(Reading { file: file.as_path().into(), documents, fingerprint });
+                self.memory.insert(file, memory);
             }
             Err(Unreadable::Gone) => {}
             Err(Unreadable::Refused(at, message)) => {
@@ -164,6 +138,18 @@ impl Directory {
             }
         }
     }
+}
+
+/// The same for the same texts in the same files.
+fn fingerprint(readings: &Readings) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for reading in &readings.files {
+        digest.update(reading.file.as_os_str().as_encoded_bytes());
+        digest.update([0]);
+        digest.update(reading.fingerprint);
+    }
+    readings.problems.iter().for_each(|problem| digest.update(problem.to_string()));
+    digest.finalize().into()
 }
 
 fn modules(objects: &Objects) -> BTreeMap<PathBuf, Option<ModuleStamp>> {

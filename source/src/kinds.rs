@@ -109,6 +109,11 @@ macro_rules! kinds {
                 match self { $(Object::$kind(object) => { objects.$store.insert(name, object); })* }
             }
 
+            /// Takes away the object of this name and kind.
+            pub(crate) fn remove(&self, name: &ObjectName, objects: &mut Objects) {
+                match self { $(Object::$kind(_) => { objects.$store.remove(name); })* }
+            }
+
             pub(crate) fn deserialize(kind: Kind, reader: impl Reader) -> Option<Object> {
                 match kind { $(Kind::$kind => reader.read::<$kind>().map(|object| Object::$kind(Arc::new(object)))),* }
             }

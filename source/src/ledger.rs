@@ -1,11 +1,14 @@
 //! What is in service: merges what the files say with what they said before. Unchanged objects keep their allocation,
 //! changed ones their count of generations, and what cannot be read now keeps its last good version.
 
+mod amend;
+
 use crate::{
-    admit::{Admission, Admitted},
+    admit::Admitted,
     kinds::Object,
     places::FieldPath,
     problem::{Effect, Note, ObjectId, Origin, Problem},
+    reading::Documents,
 };
 use portolan_translate::objects::Objects;
 use std::{
@@ -15,10 +18,12 @@ use std::{
 };
 
 /// What one file says now.
+#[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) file: Arc<Path>,
-    /// Each document, and how many lines of the file stand before its text.
-    pub(crate) documents: Vec<(u32, Arc<Admission>)>,
+    pub(crate) documents: Documents,
+    /// Equal for the same documents in the same places.
+    pub(crate) fingerprint: [u8; 32],
 }
 
 /// Everything that the files say now.
@@ -36,13 +41,18 @@ pub(crate) struct Readings {
 pub(crate) struct Report {
     pub(crate) problems: Vec<Problem>,
     pub(crate) notes: Vec<Note>,
-    pub(crate) changed: bool,
 }
 
 /// The objects in service, each with its history.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     entries: BTreeMap<ObjectId, Entry>,
+    /// The objects in service. The same allocation for as long as none changes.
+    objects: Arc<Objects>,
+    /// Where each of them was written.
+    origins: Arc<BTreeMap<ObjectId, Origin>>,
+    /// What the files said last, if nothing was wrong with it.
+    clean: Option<Vec<Reading>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,34 +73,48 @@ impl Entry {
 impl Ledger {
     /// Puts into service what the files say now.
     pub(crate) fn merge(&mut self, readings: Readings) -> Report {
+        if self.amend(&readings) {
+            self.clean = Some(readings.files);
+            return Report::default();
+        }
         let mut merge = Merge { before: std::mem::take(&mut self.entries), ..Merge::default() };
         merge.report.problems = readings.problems;
         merge.unreadable = readings.unreadable;
         for reading in &readings.files {
             merge.take_file(reading);
         }
+        let is_clean = merge.is_clean();
         merge.keep_refused();
         merge.keep_unreadable();
         let Merge { before, next, mut report, .. } = merge;
-        let same = |(id, entry): (&ObjectId, &Entry)| before.get(id).is_some_and(|before| before.is_same(entry));
-        report.changed = before.len() != next.len() || !next.iter().all(same);
         report.problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        let same = |(id, entry): (&ObjectId, &Entry)| before.get(id).is_some_and(|before| before.is_same(entry));
+        let changed = before.len() != next.len() || !next.iter().all(same);
         self.entries = next;
+        self.clean = is_clean.then_some(readings.files);
+        self.origins = Arc::new(self.entries.iter().map(|(id, entry)| (id.clone(), entry.origin.clone())).collect());
+        if changed {
+            self.objects = Arc::default();
+            let objects = Arc::make_mut(&mut self.objects);
+            self.entries.iter().for_each(|(id, entry)| entry.served.clone().store(id.name.clone(), objects));
+        }
         report
     }
 
-    /// The objects in service.
-    pub(crate) fn objects(&self) -> Objects {
-        let mut objects = Objects::default();
-        for (id, entry) in &self.entries {
-            entry.served.clone().store(id.name.clone(), &mut objects);
-        }
-        objects
+    /// The next merge looks at everything.
+    #[cfg(test)]
+    pub(crate) fn forget_clean(&mut self) {
+        self.clean = None;
+    }
+
+    /// The objects in service; the same allocation for as long as none changes.
+    pub(crate) fn objects(&self) -> &Arc<Objects> {
+        &self.objects
     }
 
     /// Where each object in service was written.
-    pub(crate) fn origins(&self) -> BTreeMap<ObjectId, Origin> {
-        self.entries.iter().map(|(id, entry)| (id.clone(), entry.origin.clone())).collect()
+    pub(crate) fn origins(&self) -> &Arc<BTreeMap<ObjectId, Origin>> {
+        &self.origins
     }
 }
 
@@ -105,7 +129,7 @@ struct Merge {
 
 impl Merge {
     fn take_file(&mut self, reading: &Reading) {
-        for (lines_before, admission) in &reading.documents {
+        for (lines_before, admission) in reading.documents.iter() {
             for admitted in &admission.objects {
                 let at = admitted.at.below(*lines_before);
                 self.take_object(admitted, Origin { file: reading.file.clone(), line: at.line }, at.column);
@@ -143,6 +167,12 @@ impl Merge {
         }
         let entry = succeed(self.before.get(&admitted.id), object, origin);
         self.next.insert(admitted.id.clone(), entry);
+    }
+
+    /// Whether nothing was wrong, and nothing worth a note.
+    fn is_clean(&self) -> bool {
+        let Report { problems, notes } = &self.report;
+        problems.is_empty() && notes.is_empty() && self.refused.is_empty() && self.unreadable.is_empty()
     }
 
     /// An object that is refused now stays as it was, as in a cluster whose API server refuses a change.

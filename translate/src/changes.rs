@@ -17,7 +17,7 @@ macro_rules! kinds {
         /// The objects of the last translation, kept to compare with.
         #[derive(Clone, Debug, Default)]
         pub(crate) struct Retained {
-            $($field: Arc<Store<kinds::$kind>>,)*
+            $($field: Store<kinds::$kind>,)*
         }
 
         /// What changed, by kind.
@@ -29,17 +29,14 @@ macro_rules! kinds {
         impl Changes {
             /// Compares with the last translation.
             pub(crate) fn since(last: Option<&Retained>, objects: &Objects) -> Self {
-                Self { $($field: Changed::between(last.map(|last| &*last.$field), &objects.$field),)* }
+                Self { $($field: Changed::between(last.map(|last| &last.$field), &objects.$field),)* }
             }
 
-            /// Objects to compare with next time: what did not change is shared with the last time.
-            pub(crate) fn retain(&self, last: Option<&Retained>, objects: &Objects) -> Retained {
-                Retained {
-                    $($field: match last {
-                        Some(last) if !self.$field.any() => last.$field.clone(),
-                        _ => Arc::new(objects.$field.clone()),
-                    },)*
-                }
+        }
+
+        impl From<&Objects> for Retained {
+            fn from(objects: &Objects) -> Self {
+                Self { $($field: objects.$field.clone(),)* }
             }
         }
 
@@ -107,6 +104,9 @@ impl Changed {
     fn between<T>(old: Option<&Store<T>>, new: &Store<T>) -> Self {
         let Some(old) = old else { return Self::All };
         let mut names = HashSet::new();
+        if old.is_same(new) {
+            return Self::Some(names);
+        }
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
         loop {
             let order = match (old.peek(), new.peek()) {
@@ -154,11 +154,10 @@ impl Changed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn store(entries: &[(&str, &Arc<u8>)]) -> Store<u8> {
         let entry = |(name, value): &(&str, &Arc<u8>)| (ObjectName::new("n", *name), (*value).clone());
-        entries.iter().map(entry).collect::<BTreeMap<_, _>>()
+        entries.iter().map(entry).collect()
     }
 
     #[test]

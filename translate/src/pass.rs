@@ -125,7 +125,6 @@ impl<'a> Pass<'a> {
         self.route_statuses(&mut statuses, &outcomes, &lost, &frontends);
         statuses.notes = all_notes(&notes, objects);
         let snapshot = self.snapshot(&backends, &filters, &outcomes, ports.list, &slices);
-        let objects = self.changes.retain(self.previous.map(|previous| &previous.memo.objects), objects);
         let kept = Kept {
             certificates,
             policies,
@@ -141,7 +140,7 @@ impl<'a> Pass<'a> {
         Translation {
             snapshot: Arc::new(snapshot),
             statuses: Arc::new(statuses),
-            memo: Arc::new(Memo { edges: edges.clone(), objects, slices, kept: Arc::new(kept) }),
+            memo: Arc::new(Memo { edges: edges.clone(), objects: objects.into(), slices, kept: Arc::new(kept) }),
         }
     }
 

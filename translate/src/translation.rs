@@ -66,12 +66,7 @@ fn endpoints_only(objects: &Objects, edges: &Edges, previous: &Translation, chan
     Translation {
         snapshot: Arc::new(Snapshot { endpoints, clients, ..Snapshot::clone(snapshot) }),
         statuses,
-        memo: Arc::new(Memo {
-            edges: edges.clone(),
-            objects: changes.retain(Some(&memo.objects), objects),
-            slices,
-            kept: memo.kept.clone(),
-        }),
+        memo: Arc::new(Memo { edges: edges.clone(), objects: objects.into(), slices, kept: memo.kept.clone() }),
     }
 }
 

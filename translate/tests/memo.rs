@@ -10,7 +10,7 @@ use portolan_translate::{
     snapshot::{PortKind, RouteTable},
     translate,
 };
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 use support::{dump, input, status};
 
 /// All golden inputs by name.
@@ -124,15 +124,16 @@ fn slice(at: usize, address: &str) -> String {
     )
 }
 
+fn merge<T>(into: &mut Store<T>, from: &Store<T>) {
+    into.extend(from.iter().map(|(name, object)| (name.clone(), object.clone())));
+}
+
 /// Puts the objects of a text in the place of those that have their names.
 fn replace(objects: &mut Objects, text: &str) {
-    fn merge<T>(into: &mut Store<T>, from: BTreeMap<ObjectName, Arc<T>>) {
-        into.extend(from);
-    }
     let new = input::read(text).objects;
-    merge(&mut objects.http_routes, new.http_routes);
-    merge(&mut objects.endpoint_slices, new.endpoint_slices);
-    merge(&mut objects.services, new.services);
+    merge(&mut objects.http_routes, &new.http_routes);
+    merge(&mut objects.endpoint_slices, &new.endpoint_slices);
+    merge(&mut objects.services, &new.services);
 }
 
 fn table(translation: &Translation, port: usize) -> &Arc<RouteTable> {
@@ -261,7 +262,7 @@ fn a_secret_that_changes_leaves_the_listeners_of_others() {
     let input = input::read(&(secret("a", "a.example.com") + &secret("b", "b.example.com") + gateway));
     let (mut objects, edges) = (input.objects, input.edges);
     let before = translate(&objects, &edges, None);
-    objects.secrets.extend(input::read(&secret("b", "c.example.com")).objects.secrets);
+    merge(&mut objects.secrets, &input::read(&secret("b", "c.example.com")).objects.secrets);
     let after = translate(&objects, &edges, Some(&before));
     assert!(Arc::ptr_eq(&before.snapshot.ports[0], &after.snapshot.ports[0]), "its sessions live on");
     assert!(!Arc::ptr_eq(&before.snapshot.ports[1], &after.snapshot.ports[1]));

@@ -2,9 +2,11 @@
 
 pub mod client;
 mod filters;
+mod names;
 mod view;
 
-pub use view::{ListenerName, Names, Status};
+pub use names::{Known, ListenerName, Names};
+pub use view::Status;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -40,8 +42,8 @@ pub struct Admin {
 pub struct Told {
     /// Statuses of the last translation.
     pub statuses: Arc<Statuses>,
-    /// Names that clients may use.
-    pub names: Arc<Names>,
+    /// What the names are made of that clients may use.
+    pub known: Known,
 }
 
 impl Admin {
@@ -99,7 +101,7 @@ impl Admin {
             "/snapshot" => json(&view::snapshot(&published)),
             "/status" => json(&view::status(&self.shared, &self.metrics, &self.told().statuses)),
             "/statuses" => json(&self.told().statuses.objects().collect::<Vec<_>>()),
-            "/names" => json(&*self.told().names),
+            "/names" => json(&Names::new(&published.snapshot, &self.told().known)),
             "/generations" => json(&serde_json::json!({ "serving": published.generation })),
             "/explain" => match view::explain(&published.snapshot, request.uri().query().unwrap_or_default()) {
                 Ok(explanation) => json(&explanation),
@@ -141,9 +143,4 @@ fn typed(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     response
-}
-
-/// A listener as clients look for it.
-pub fn client_name(hostname: String, port: u16, bind: SocketAddr) -> ListenerName {
-    ListenerName { hostname: if hostname == "*" { String::new() } else { hostname }, port, bind }
 }

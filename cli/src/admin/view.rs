@@ -12,37 +12,7 @@ use portolan_translate::{
     snapshot::{Port, percent_decoded},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
-
-/// Names that clients may use, and where they are served.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Names {
-    /// Addresses of Services by name.
-    pub services: BTreeMap<String, IpAddr>,
-    /// Listeners by host name (`*.` for wildcards, `""` for any): declared port → where it is bound.
-    pub listeners: Vec<ListenerName>,
-    /// Declared addresses that are bound elsewhere.
-    pub moved: Vec<(SocketAddr, SocketAddr)>,
-    /// Addresses from which clients of namespaces connect.
-    pub clients: BTreeMap<String, IpAddr>,
-    /// The local CA.
-    pub ca: Option<PathBuf>,
-}
-
-/// A listener as clients look for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ListenerName {
-    /// Its host name; empty for any.
-    pub hostname: String,
-    /// The port of the manifest.
-    pub port: u16,
-    /// Where it is bound.
-    pub bind: SocketAddr,
-}
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// A snapshot as JSON.
 pub fn snapshot(published: &Published) -> serde_json::Value {

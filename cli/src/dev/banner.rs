@@ -1,15 +1,16 @@
 //! What `dev` tells the user: listeners with their addresses and routes, what is wrong, and a command to try.
 
-use crate::{admin::Names, table::Table};
+use crate::table::Table;
 use portolan_proxy::explain;
 use portolan_source::Loaded;
 use portolan_translate::{
-    Edges, Snapshot, Translation,
+    Snapshot, Translation,
     snapshot::{Hostname, ParentId, Port, PortKind},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
 };
@@ -19,14 +20,16 @@ pub struct Told {
     admin: SocketAddr,
     directory: PathBuf,
     last: Option<Arc<Loaded>>,
-    shown: String,
+    /// The ports of the last table, and the table's hash: of thousands of routes it is long.
+    ports: Vec<Arc<Port>>,
+    table: u64,
     greeted: bool,
 }
 
 impl Told {
     /// Nothing was told yet.
     pub fn new(admin: SocketAddr, directory: PathBuf) -> Self {
-        Self { admin, directory, last: None, shown: String::new(), greeted: false }
+        Self { admin, directory, last: None, ports: Vec::new(), table: 0, greeted: false }
     }
 
     /// Whether the files changed since the last time.
@@ -38,11 +41,10 @@ impl Told {
     pub fn tell(&mut self, loaded: &Arc<Loaded>, translation: &Translation, notes: &BTreeSet<String>) {
         let new = self.is_new(loaded);
         self.last = Some(loaded.clone());
-        let text = listeners(&translation.snapshot).to_string();
         let problems = problems(loaded, translation);
         let mut whole = String::new();
-        if text != self.shown {
-            whole.push_str(&text);
+        if let Some(table) = self.new_table(&translation.snapshot) {
+            whole.push_str(&table);
             whole.push('\n');
             notes.iter().for_each(|note| whole.push_str(&format!("note: {note}\n")));
             loaded.notes.iter().for_each(|note| whole.push_str(&format!("note: {note}\n")));
@@ -64,10 +66,23 @@ impl Told {
                 _ => format!("reloaded: {count} problems, everything else is served\n"),
             });
         }
-        self.shown = text;
         print!("{whole}");
         use std::io::Write;
         let _ = std::io::stdout().flush();
+    }
+
+    /// The table of listeners, if it is another than before.
+    fn new_table(&mut self, snapshot: &Snapshot) -> Option<String> {
+        let same_ports = self.ports.len() == snapshot.ports.len()
+            && self.ports.iter().zip(snapshot.ports.iter()).all(|(before, now)| Arc::ptr_eq(before, now));
+        if same_ports {
+            return None;
+        }
+        self.ports = snapshot.ports.to_vec();
+        let table = listeners(snapshot).to_string();
+        let mut hasher = DefaultHasher::new();
+        table.hash(&mut hasher);
+        (std::mem::replace(&mut self.table, hasher.finish()) != hasher.finish()).then_some(table)
     }
 }
 
@@ -144,32 +159,4 @@ fn try_this(snapshot: &Snapshot) -> Option<String> {
         Hostname::Wildcard(suffix) => format!("-H 'Host: any.{suffix}' "),
     };
     Some(format!("curl {host}http://{}{path}", port.bind))
-}
-
-/// Names that clients may use, for `portolan request`.
-pub fn names(snapshot: &Snapshot, services: BTreeMap<String, IpAddr>, edges: &Edges, ca: PathBuf) -> Names {
-    let mut listeners = Vec::new();
-    for port in snapshot.ports.iter().filter(|port| matches!(port.parent, ParentId::Gateway(_))) {
-        for hostname in hostnames(port) {
-            listeners.push(crate::admin::client_name(hostname, port.declared.port(), port.bind));
-        }
-    }
-    Names {
-        services,
-        listeners,
-        moved: edges.binds.iter().map(|((declared, _), bound)| (*declared, *bound)).collect(),
-        clients: edges.clients.iter().map(|(address, namespace)| (namespace.to_string(), *address)).collect(),
-        ca: Some(ca),
-    }
-}
-
-/// Host names under which a port serves something.
-fn hostnames(port: &Port) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = explain::rules(port).into_iter().map(|(_, hostname, ..)| hostname).collect();
-    match &port.kind {
-        PortKind::Http(http) => names.extend(http.listeners.iter().filter_map(|(name, _)| Some(name?.to_string()))),
-        PortKind::Tls(tls) => names.extend(tls.listeners.iter().filter_map(|(name, _)| Some(name?.to_string()))),
-        _ => {}
-    }
-    names
 }

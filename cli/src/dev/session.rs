@@ -2,7 +2,7 @@
 
 use super::{AccessLogTo, DevArgs, banner, handover::Handover};
 use crate::{
-    admin::{Admin, Told},
+    admin::{Admin, Known, Told},
     stage::{Set, Stage},
     state::Running,
 };
@@ -196,6 +196,9 @@ impl Session {
         let (translation, failures) = tokio::task::block_in_place(|| {
             let translation = translate(&objects, &edges, self.previous.as_ref());
             self.engine.shared().set_modules(self.stage.modules().compiled().collect());
+            // Told first: who sees that a generation is served finds its names and statuses.
+            let known = Known { services: names, edges: Arc::new(edges), ca: Some(self.stage.ca().certificate_path()) };
+            self.admin.tell(Told { statuses: translation.statuses.clone(), known });
             let (generation, failures) = self.engine.publish(translation.snapshot.clone());
             self.loads.loaded(generation);
             let filters = &translation.snapshot.wasm_filters;
@@ -203,8 +206,6 @@ impl Session {
             (translation, failures)
         });
         notes.extend(failures.iter().map(BindError::to_string));
-        let names = banner::names(&translation.snapshot, names, &edges, self.stage.ca().certificate_path());
-        self.admin.tell(Told { statuses: translation.statuses.clone(), names: Arc::new(names) });
         self.told.tell(loaded, &translation, &notes);
         self.previous = Some(translation);
         Ok(())

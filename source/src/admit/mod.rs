@@ -83,6 +83,13 @@ pub(crate) fn admit(value: Value, places: &Places, folder: &Path) -> Admission {
 }
 
 impl Admission {
+    /// Whether all objects were admitted and there is nothing to say about any.
+    pub(crate) fn is_clean(&self) -> bool {
+        let Self { objects, findings, notes, incomplete, omitted } = self;
+        let admitted = objects.iter().all(|admitted| admitted.object.is_some());
+        admitted && findings.is_empty() && notes.is_empty() && !incomplete && *omitted == 0
+    }
+
     fn take(&mut self, mut value: Value, places: &Places, folder: &Path) {
         let (kind, api_version) = match envelope::recognise(&value) {
             Recognised::Ours(kind, api_version) => (kind, api_version),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{problem::Effect, reading::FILE_BYTES_MAX};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 struct Files {
@@ -199,4 +200,32 @@ fn a_text_is_read_as_the_only_file_and_its_last_good_version_stays() {
     let broken = directory.load_str(file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a\n");
     assert_eq!((maps(&broken), broken.problems.len()), (vec!["a=x@1".to_owned()], 1));
     assert_eq!(maps(&directory.load_str(file, &map("b", "z"))), ["b=z@1"]);
+}
+
+/// One change of one file: a text of a few objects, some of them broken or of no kind that is read.
+fn save() -> impl Strategy<Value = (usize, String)> {
+    let object = prop_oneof![
+        6 => ("[a-e]", "[xyz]").prop_map(|(name, value)| map(&name, &value)),
+        1 => Just("# moves the lines below it\n".to_owned()),
+        1 => "[a-e]".prop_map(|name| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\nextra: 1\n---\n")),
+        1 => Just("apiVersion: example.com/v1\nkind: Foreign\nmetadata: {name: f}\n---\n".to_owned()),
+        1 => Just("kind: [\n---\n".to_owned()),
+    ];
+    (0..3_usize, proptest::collection::vec(object, 0..4).prop_map(|objects| objects.concat()))
+}
+
+proptest! {
+    /// Looking at changed files alone comes to what looking at all of them comes to.
+    #[test]
+    fn amending_is_merging(saves in proptest::collection::vec(save(), 1..12)) {
+        let mut texts = ["", "", ""].map(str::to_owned);
+        let mut amending = Files::new(&[("0.yaml", ""), ("1.yaml", ""), ("2.yaml", "")]);
+        let mut merging = Directory::new(amending.root.path());
+        for (file, text) in saves {
+            amending.write(&format!("{file}.yaml"), &text);
+            texts[file] = text;
+            merging.ledger.forget_clean();
+            prop_assert_eq!(amending.load(), merging.load(), "after {:?}", texts);
+        }
+    }
 }
