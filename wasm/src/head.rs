@@ -1,23 +1,38 @@
 //! Message heads as the engine lends them to a filter: typed pseudo headers beside a header map.
-//! Never holds a `host` header apart from the authority: the two are one thing to a filter.
+//! The `host` header is the authority: the two are one thing to a filter.
 
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use std::fmt;
+use std::rc::Rc;
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 /// The head of a request. The engine derives `host`, framing and hop-by-hop headers itself when it sends the request:
 /// what a filter writes into those is not binding.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RequestHead {
     /// `:method`.
     pub method: Method,
     /// `:scheme`.
     pub scheme: Scheme,
-    /// `:authority`; also what a filter finds under `host`.
-    pub authority: Option<Authority>,
     /// `:path`, with the query.
     pub path: PathAndQuery,
-    /// All other headers, without `host`.
+    /// All other headers. `host` is `:authority`, which a filter finds under both names.
     pub headers: HeaderMap,
+    /// Headers that are put among the others once a filter looks for one of them.
+    pub latent: Option<Rc<dyn Latent>>,
+}
+
+/// Headers of a request that most filters never look for: they cost nothing until one does.
+pub trait Latent {
+    /// How many there are beside those of `head`.
+    fn count(&self, head: &RequestHead) -> usize;
+
+    /// Whether there may be one of this name, in whatever case.
+    fn may_be(&self, name: &[u8]) -> bool;
+
+    /// Puts them among the others.
+    fn add(&self, head: &mut RequestHead);
 }
 
 /// The head of a response.
@@ -32,30 +47,52 @@ pub struct ResponseHead {
 // === impl RequestHead ===
 
 impl RequestHead {
-    /// Takes the parts of `uri` apart; where it names no authority, a `host` header does, and is taken out.
+    /// Takes the parts of `uri` apart; an authority that it names outranks the `host` header.
     pub fn new(method: Method, uri: Uri, mut headers: HeaderMap) -> Self {
         let parts = uri.into_parts();
-        let host = headers.remove(header::HOST);
-        let authority = parts.authority.or_else(|| host.and_then(|host| Authority::try_from(host.as_bytes()).ok()));
+        let named = parts.authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+        if let Some(host) = named {
+            headers.insert(header::HOST, host);
+        }
         Self {
             method,
             scheme: parts.scheme.unwrap_or(Scheme::HTTP),
-            authority,
             path: parts.path_and_query.unwrap_or_else(root_path),
             headers,
+            latent: None,
         }
+    }
+
+    /// Puts latent headers among the others if one may be of this name; without a name, in any case.
+    pub(crate) fn settle(&mut self, name: Option<&[u8]>) {
+        let concerned = |latent: &mut Rc<dyn Latent>| name.is_none_or(|name| latent.may_be(name));
+        if let Some(latent) = self.latent.take_if(concerned) {
+            latent.add(self);
+        }
+    }
+
+    /// `:authority`, if there is one and it is text.
+    pub fn authority(&self) -> Option<&str> {
+        self.headers.get(header::HOST)?.to_str().ok()
     }
 }
 
 impl Default for RequestHead {
     fn default() -> Self {
-        Self {
-            method: Method::GET,
-            scheme: Scheme::HTTP,
-            authority: None,
-            path: root_path(),
-            headers: HeaderMap::new(),
-        }
+        Self { method: Method::GET, scheme: Scheme::HTTP, path: root_path(), headers: HeaderMap::new(), latent: None }
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, scheme, path, headers, latent } = self;
+        f.debug_struct("RequestHead")
+            .field("method", method)
+            .field("scheme", scheme)
+            .field("path", path)
+            .field("headers", headers)
+            .field("latent", &latent.is_some())
+            .finish()
     }
 }
 
@@ -75,16 +112,14 @@ fn root_path() -> PathAndQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn the_host_header_becomes_the_authority() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("shop.example:8080"));
         let head = RequestHead::new(Method::GET, Uri::from_static("/cart?x=1"), headers);
-        assert_eq!(head.authority.as_ref().map(Authority::as_str), Some("shop.example:8080"));
+        assert_eq!(head.authority(), Some("shop.example:8080"));
         assert_eq!(head.path.as_str(), "/cart?x=1");
-        assert!(head.headers.is_empty());
     }
 
     #[test]
@@ -92,7 +127,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("other"));
         let head = RequestHead::new(Method::GET, Uri::from_static("https://shop.example/"), headers);
-        assert_eq!(head.authority.as_ref().map(Authority::as_str), Some("shop.example"));
+        assert_eq!(head.authority(), Some("shop.example"));
         assert_eq!(head.scheme, Scheme::HTTPS);
     }
 }

@@ -57,7 +57,7 @@ impl<'a> MapRef<'a> {
         match name {
             [b':', ..] => self.pseudo(name).map(|value| out.extend_from_slice(value)).is_some(),
             _ => match self.alias(name) {
-                Some(authority) => authority.map(|value| out.extend_from_slice(value)).is_some(),
+                Some(authority) => authority.map(|value| out.extend_from_slice(value.as_bytes())).is_some(),
                 None => read_joined(self.headers(), name, out),
             },
         }
@@ -67,8 +67,12 @@ impl<'a> MapRef<'a> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Request(head) => {
-                let hosts = head.headers.get_all(HOST).iter().count();
-                head.headers.len() - hosts + 3 + usize::from(head.authority.is_some())
+                let mut hosts = head.headers.get_all(HOST).iter();
+                let host = hosts.next();
+                let hidden = usize::from(host.is_some()) + hosts.count();
+                let shown = usize::from(host.is_some_and(|host| host.to_str().is_ok()));
+                let latent = head.latent.as_ref().map_or(0, |latent| latent.count(head));
+                head.headers.len() - hidden + 3 + shown + latent
             }
             Self::Response(head) => head.headers.len() + 1,
             Self::Plain(headers) => headers.len(),
@@ -81,8 +85,8 @@ impl<'a> MapRef<'a> {
         let mut push = |name: &'static str, value: &'a [u8]| pairs.push((name.as_bytes().into(), value.into()));
         match self {
             Self::Request(head) => {
-                if let Some(authority) = &head.authority {
-                    push(":authority", authority.as_str().as_bytes());
+                if let Some(authority) = head.authority() {
+                    push(":authority", authority.as_bytes());
                 }
                 push(":path", head.path.as_str().as_bytes());
                 push(":method", head.method.as_str().as_bytes());
@@ -113,18 +117,16 @@ impl<'a> MapRef<'a> {
             (Self::Request(head), b":path") => Some(head.path.as_str().as_bytes()),
             (Self::Request(head), b":method") => Some(head.method.as_str().as_bytes()),
             (Self::Request(head), b":scheme") => Some(head.scheme.as_str().as_bytes()),
-            (Self::Request(head), b":authority") => head.authority.as_ref().map(|a| a.as_str().as_bytes()),
+            (Self::Request(head), b":authority") => head.authority().map(str::as_bytes),
             (Self::Response(head), b":status") => Some(status_text(&head.status)),
             _ => None,
         }
     }
 
     /// The authority, where `name` is its alias.
-    fn alias(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+    fn alias(&self, name: &[u8]) -> Option<Option<&'a str>> {
         match self {
-            Self::Request(head) if name.eq_ignore_ascii_case(b"host") => {
-                Some(head.authority.as_ref().map(|a| a.as_str().as_bytes()))
-            }
+            Self::Request(head) if name.eq_ignore_ascii_case(b"host") => Some(head.authority()),
             _ => None,
         }
     }
@@ -167,7 +169,10 @@ impl MapMut<'_> {
     pub(crate) fn set_pairs(&mut self, pairs: &[Pair<'_>], most: usize) -> Result<(), MapError> {
         match self {
             Self::Request(head) => {
-                let fresh = RequestHead { headers: HeaderMap::with_capacity(pairs.len()), ..(*head).clone() };
+                let mut headers = HeaderMap::with_capacity(pairs.len());
+                headers.extend(head.headers.get(HOST).map(|host| (HOST, host.clone())));
+                let (method, scheme, path) = (head.method.clone(), head.scheme.clone(), head.path.clone());
+                let fresh = RequestHead { method, scheme, path, headers, latent: None };
                 **head = filled(fresh, |head| MapMut::Request(head), pairs, most)?;
             }
             Self::Response(head) => {
@@ -210,7 +215,10 @@ fn write_request_pseudo(head: &mut RequestHead, name: &[u8], value: &[u8]) -> Re
         b":method" => Method::from_bytes(value).map(|method| head.method = method).map_err(|_| MapError::Invalid),
         b":scheme" => Scheme::try_from(value).map(|scheme| head.scheme = scheme).map_err(|_| MapError::Invalid),
         _ if name == b":authority" || name.eq_ignore_ascii_case(b"host") => {
-            Authority::try_from(value).map(|authority| head.authority = Some(authority)).map_err(|_| MapError::Invalid)
+            Authority::try_from(value).map_err(|_| MapError::Invalid)?;
+            let host = HeaderValue::from_bytes(value).map_err(|_| MapError::Invalid)?;
+            head.headers.insert(HOST, host);
+            Ok(())
         }
         _ => Err(MapError::Invalid),
     }

@@ -47,9 +47,8 @@ fn values_that_are_no_text_are_read_as_replacement_characters() {
 }
 
 #[test]
-fn pairs_and_len_agree_and_hide_a_stray_host() {
-    let mut head = request();
-    head.headers.insert(HOST, HeaderValue::from_static("evil"));
+fn pairs_and_len_agree_and_hide_the_host() {
+    let head = request();
     let map = MapRef::Request(&head);
     let pairs = map.pairs();
     assert_eq!(pairs.len(), map.len());
@@ -75,7 +74,7 @@ fn writes_reach_the_typed_head_and_bad_ones_change_nothing() {
         assert_eq!(map.write(Write::Replace, name, value, MOST), Err(MapError::Invalid), "{name:?}");
     }
     assert_eq!(head.path.as_str(), "/new?q");
-    assert_eq!(head.authority.unwrap().as_str(), "other:81");
+    assert_eq!(head.authority(), Some("other:81"));
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn pseudo_headers_cannot_be_removed_and_unknown_names_are_no_error() {
     assert_eq!(map.remove(b":path"), Err(MapError::Invalid));
     assert_eq!(map.remove(b"bad name"), Ok(()));
     assert_eq!(map.remove(b"ACCEPT"), Ok(()));
-    assert!(head.headers.is_empty());
+    assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["host"]);
 }
 
 #[test]

@@ -5,7 +5,11 @@ use crate::support::{Dev, DevBuilder, manifests::*};
 
 /// A Proxy-Wasm module whose `on_request_headers` and `on_response_headers` are these.
 fn module(request: &str, response: &str) -> Vec<u8> {
-    let text = format!(
+    wat::parse_str(module_text(request, response)).unwrap()
+}
+
+fn module_text(request: &str, response: &str) -> String {
+    format!(
         r#"(module
         (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
         (import "env" "proxy_send_local_response"
@@ -18,8 +22,7 @@ fn module(request: &str, response: &str) -> Vec<u8> {
             (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 0))))
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {request})
         (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) {response}))"#
-    );
-    wat::parse_str(text).unwrap()
+    )
 }
 
 /// Adds `x-wasm: seen` to the headers of a map and goes on.
@@ -65,6 +68,19 @@ async fn a_filter_answers_in_place_of_the_backend() {
     let dev = filtering(&module(DENY, GO_ON), "").await;
     let reply = dev.ask(FILTERED).send().await;
     assert_eq!((reply.status(), reply.text().as_str()), (403, "seen"));
+}
+
+#[tokio::test]
+async fn a_filter_that_sees_a_whole_body_may_answer_in_its_place() {
+    let body = format!(r#"(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) {DENY})"#);
+    let mut text = module_text(GO_ON, GO_ON);
+    text.insert_str(text.len() - 1, &body);
+    let dev = filtering(&wat::parse_str(text).unwrap(), "").await;
+    for http2 in [false, true] {
+        let ask = dev.ask(FILTERED);
+        let reply = if http2 { ask.http2() } else { ask }.send().await;
+        assert_eq!((reply.status(), reply.text().as_str()), (403, "seen"), "http2 {http2}");
+    }
 }
 
 #[tokio::test]

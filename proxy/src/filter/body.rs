@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use portolan_wasm::{BodyOutcome, Direction, EndOfStream, FilterFailure, LocalResponse, TrailersOutcome};
+use portolan_wasm::{BodyOutcome, Direction, EndOfStream, LocalResponse, TrailersOutcome};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -48,6 +48,7 @@ type Step = Option<Result<Frame<Bytes>, BodyError>>;
 struct Driver<B> {
     body: B,
     chain: Chain,
+    answered: Answered,
     out: VecDeque<Frame<Bytes>>,
     ended: bool,
 }
@@ -56,14 +57,21 @@ struct Driver<B> {
 pub struct Chain {
     side: Side,
     /// In the order in which they see the body.
-    filters: Rc<[Rc<FilterStream>]>,
-    answered: Answered,
+    filters: Vec<Rc<FilterStream>>,
+}
+
+/// Why a body goes no further.
+pub enum Stop {
+    /// A filter answers in its place.
+    Answered(Box<LocalResponse>),
+    /// It failed.
+    Failed(RequestError),
 }
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> FilteredBody<B> {
-    /// A body that goes through a chain.
-    pub fn new(body: B, chain: Chain) -> Self {
-        let driver = Driver { body, chain, out: VecDeque::new(), ended: false };
+    /// A body that goes through a chain. A filter's answer is put into `answered`, and the body fails.
+    pub fn new(body: B, chain: Chain, answered: Answered) -> Self {
+        let driver = Driver { body, chain, answered, out: VecDeque::new(), ended: false };
         Self { state: State::Idle(Box::new(driver)) }
     }
 }
@@ -120,14 +128,24 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
                     Err(frame) => self.end(frame.into_trailers().ok()).await,
                 },
             };
-            if let Err(error) = advanced {
-                return Some(Err(error));
+            if let Err(stop) = advanced {
+                return Some(Err(self.fail(stop)));
+            }
+        }
+    }
+
+    fn fail(&self, stop: Stop) -> BodyError {
+        match stop {
+            Stop::Failed(error) => error,
+            Stop::Answered(response) => {
+                *self.answered.borrow_mut() = Some(response);
+                ErrorKind::FilterAnswered.into()
             }
         }
     }
 
     /// The body has ended, with trailers or without.
-    async fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    async fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Stop> {
         let Some(mut trailers) = trailers else { return self.data(Bytes::new(), true).await };
         self.ended = true;
         let held = self.chain.trailers(&mut trailers).await?;
@@ -138,7 +156,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
         Ok(())
     }
 
-    async fn data(&mut self, data: Bytes, end: bool) -> Result<(), BodyError> {
+    async fn data(&mut self, data: Bytes, end: bool) -> Result<(), Stop> {
         self.ended = end;
         let piece = self.chain.data(data, end).await?;
         if !piece.is_empty() {
@@ -151,20 +169,19 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
 // === impl Chain ===
 
 impl Chain {
-    /// `filters` are given in the order in which they see the body. An answer of theirs is put into `answered`, and the
-    /// body fails.
-    pub fn new(side: Side, filters: Rc<[Rc<FilterStream>]>, answered: Answered) -> Self {
-        Self { side, filters, answered }
+    /// `filters` are given in the order in which they see the body.
+    pub fn new(side: Side, filters: Vec<Rc<FilterStream>>) -> Self {
+        Self { side, filters }
     }
 
     /// Takes a body that is there as a whole through the filters.
-    pub async fn whole(&self, body: Bytes) -> Result<Bytes, BodyError> {
+    pub async fn whole(&self, body: Bytes) -> Result<Bytes, Stop> {
         self.data(body, true).await
     }
 
     /// Takes a piece through the filters; what comes out, which may be nothing.
-    async fn data(&self, mut piece: Bytes, end: bool) -> Result<Bytes, BodyError> {
-        for filter in self.filters.iter() {
+    async fn data(&self, mut piece: Bytes, end: bool) -> Result<Bytes, Stop> {
+        for filter in &self.filters {
             let takes_part = match self.side {
                 Side::Request => filter.phases().request_body,
                 Side::Response => filter.phases().response_body,
@@ -185,7 +202,7 @@ impl Chain {
     }
 
     /// What goes on to the next filter; `None`: nothing now.
-    async fn settle(&self, filter: &FilterStream, outcome: BodyOutcome, end: bool) -> Result<Option<Bytes>, BodyError> {
+    async fn settle(&self, filter: &FilterStream, outcome: BodyOutcome, end: bool) -> Result<Option<Bytes>, Stop> {
         let outcome = match outcome {
             // At the end nothing more comes that could make it let go; it will by itself, or fail.
             BodyOutcome::Hold if end => filter.stream.released(self.direction()).await,
@@ -194,19 +211,19 @@ impl Chain {
         match outcome {
             BodyOutcome::Forward(bytes) => Ok(Some(bytes)),
             BodyOutcome::Hold => Ok(None),
-            BodyOutcome::Respond(response) => Err(self.answer(filter, response)),
-            BodyOutcome::Reset => Err(reset(&filter.name())),
+            BodyOutcome::Respond(response) => Err(Stop::Answered(Box::new(response))),
+            BodyOutcome::Reset => Err(Stop::Failed(reset(&filter.name()))),
             BodyOutcome::Failed(failure) => {
-                self.failed(filter, &failure)?;
+                filter.filter.failed(&failure).map_err(Stop::Failed)?;
                 Ok(Some(filter.stream.take_held(self.direction())))
             }
         }
     }
 
     /// Takes trailers through the filters; what they let go of the body before them.
-    async fn trailers(&self, trailers: &mut HeaderMap) -> Result<Bytes, BodyError> {
+    async fn trailers(&self, trailers: &mut HeaderMap) -> Result<Bytes, Stop> {
         let mut held = Bytes::new();
-        for filter in self.filters.iter() {
+        for filter in &self.filters {
             if !held.is_empty() {
                 // What an earlier filter let go at the trailers is still body to the later ones.
                 let outcome = match self.side {
@@ -221,10 +238,10 @@ impl Chain {
             };
             match outcome {
                 TrailersOutcome::Continue(bytes) => held = joined(held, bytes),
-                TrailersOutcome::Respond(response) => return Err(self.answer(filter, response)),
-                TrailersOutcome::Reset => return Err(reset(&filter.name())),
+                TrailersOutcome::Respond(response) => return Err(Stop::Answered(Box::new(response))),
+                TrailersOutcome::Reset => return Err(Stop::Failed(reset(&filter.name()))),
                 TrailersOutcome::Failed(failure) => {
-                    self.failed(filter, &failure)?;
+                    filter.filter.failed(&failure).map_err(Stop::Failed)?;
                     held = joined(held, filter.stream.take_held(self.direction()));
                 }
             }
@@ -237,15 +254,6 @@ impl Chain {
             Side::Request => Direction::Request,
             Side::Response => Direction::Response,
         }
-    }
-
-    fn answer(&self, filter: &FilterStream, response: LocalResponse) -> BodyError {
-        *self.answered.borrow_mut() = Some(Box::new(response));
-        RequestError::new(ErrorKind::FilterAnswered, filter.name())
-    }
-
-    fn failed(&self, filter: &FilterStream, failure: &FilterFailure) -> Result<(), BodyError> {
-        filter.filter.failed(failure)
     }
 }
 

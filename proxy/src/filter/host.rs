@@ -2,7 +2,6 @@
 
 use crate::{body::RequestBody, error::RequestError, http::call, worker::Worker};
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use http::{HeaderValue, header};
 use portolan_translate::snapshot::WasmFilter;
 use portolan_wasm::{CallError, CallRequest, CallResponse, Host, LogLevel, ResponseHead};
 use std::{
@@ -99,9 +98,6 @@ fn into_parts(request: CallRequest) -> (http::request::Parts, RequestBody, usize
     parts.method = head.method;
     parts.uri = head.path.into();
     parts.headers = head.headers;
-    if let Some(host) = head.authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
-        parts.headers.insert(header::HOST, host);
-    }
     crate::http::headers::remove_hop_by_hop(&mut parts.headers);
     let body = if request.body.is_empty() { RequestBody::Empty } else { RequestBody::Full(request.body) };
     (parts, body, request.response_bytes_max)

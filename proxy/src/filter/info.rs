@@ -1,9 +1,9 @@
 //! What filters can ask of a request beyond its heads.
 
-use crate::{conn::Conn, worker::RuleState};
+use crate::{conn::Conn, http::headers::Forwarded, worker::RuleState};
 use http::Version;
 use portolan_telemetry::{HttpVersion, trace::TraceId};
-use portolan_wasm::{Attribute, AttributeValue, FilterState, StreamInfo};
+use portolan_wasm::{Attribute, AttributeValue, FilterState, Latent, RequestHead, StreamInfo};
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
@@ -57,6 +57,21 @@ impl Info {
 
     fn client_certificate<T>(&self, read: impl Fn(&crate::tls::ClientCertificate) -> Option<T>) -> Option<T> {
         read(self.conn.tls.as_ref()?.client_certificate.as_deref()?)
+    }
+}
+
+/// The fields that tell of the client.
+impl Latent for Info {
+    fn count(&self, head: &RequestHead) -> usize {
+        Forwarded::count(&head.headers)
+    }
+
+    fn may_be(&self, name: &[u8]) -> bool {
+        Forwarded::may_be(name)
+    }
+
+    fn add(&self, head: &mut RequestHead) {
+        self.conn.forwarded.apply(&mut head.headers, self.version);
     }
 }
 

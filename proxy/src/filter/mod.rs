@@ -4,7 +4,7 @@ mod body;
 mod host;
 mod info;
 
-pub use body::{Answered, Chain, FilteredBody, Side};
+pub use body::{Answered, Chain, FilteredBody, Side, Stop};
 pub use info::Info;
 
 use crate::{
@@ -17,8 +17,8 @@ use http::{HeaderValue, Response, StatusCode, header, request, uri::Scheme};
 use portolan_telemetry::metrics::{FilterCalls, FilterFailure as FailureMetric};
 use portolan_translate::snapshot::{FailureMode, WasmFilter};
 use portolan_wasm::{
-    EndOfStream, FailureKind, FilterConfig, FilterFailure, Limits, LocalResponse, Outcome, Phases, Plugin, RequestHead,
-    ResponseHead, Stream,
+    EndOfStream, FailureKind, FilterConfig, FilterFailure, Latent, Limits, LocalResponse, Outcome, Phases, Plugin,
+    RequestHead, ResponseHead, Stream,
 };
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
@@ -145,10 +145,11 @@ impl FilterStream {
         self.filter.spec.name.to_string()
     }
 
-    /// The request's headers.
+    /// The request's headers, and `latent` ones: `None` once they are among the others.
     pub async fn request_headers(
         &self,
         head: &mut request::Parts,
+        latent: &mut Option<Rc<Info>>,
         tls: bool,
         end: EndOfStream,
     ) -> Result<Verdict, RequestError> {
@@ -156,10 +157,13 @@ impl FilterStream {
             return Ok(Verdict::Continue);
         }
         let started = Instant::now();
-        let host = head.headers.get(header::HOST).cloned();
         let mut lent = lend_request(head, tls);
+        lent.latent = latent.clone().map(|info| info as Rc<dyn Latent>);
         let outcome = self.stream.request_headers(&mut lent, end).await;
-        return_request(head, lent, host);
+        if lent.latent.is_none() {
+            *latent = None;
+        }
+        return_request(head, lent);
         self.judge(outcome, started)
     }
 
@@ -202,17 +206,10 @@ fn lend_request(head: &mut request::Parts, tls: bool) -> RequestHead {
     lent
 }
 
-/// Takes a head back; `host` is what it came with.
-fn return_request(head: &mut request::Parts, lent: RequestHead, host: Option<HeaderValue>) {
+fn return_request(head: &mut request::Parts, lent: RequestHead) {
     head.method = lent.method;
     head.uri = lent.path.into();
     head.headers = lent.headers;
-    if let Some(authority) = lent.authority {
-        let unchanged = host.filter(|host| host.as_bytes() == authority.as_str().as_bytes());
-        if let Some(host) = unchanged.or_else(|| HeaderValue::from_str(authority.as_str()).ok()) {
-            head.headers.insert(header::HOST, host);
-        }
-    }
 }
 
 /// A filter's own answer as a response.

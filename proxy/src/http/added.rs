@@ -38,7 +38,7 @@ impl Added<'_> {
     /// Puts the fields among those of another version of HTTP.
     pub fn insert(&self, head: &mut request::Parts) {
         if let Some(forwarded) = self.forwarded {
-            forwarded.apply(head);
+            forwarded.apply(&mut head.headers, head.version);
         }
         if let Some(trace) = &self.trace {
             trace.write(&mut head.headers);

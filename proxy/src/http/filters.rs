@@ -10,7 +10,7 @@ use super::{
 use crate::{
     body::{RequestBody, ResponseBody},
     error::{ErrorKind, RequestError},
-    filter::{self, Answered, Chain, FilterStream, FilteredBody, Info, Side, Verdict},
+    filter::{self, Answered, Chain, FilterStream, FilteredBody, Info, Side, Stop, Verdict},
 };
 use http::{HeaderMap, Response, header, request};
 use portolan_telemetry::{FlagKind, ResponseFlag, Scheme};
@@ -27,7 +27,10 @@ pub struct Left {
     /// Streams of Wasm filters, in the order of the route, each with the filter that it belongs to.
     streams: Vec<(*const Filter, Rc<FilterStream>)>,
     info: Option<Rc<Info>>,
-    answered: Answered,
+    /// Where a filter's answer in the middle of the request's body is put, if filters look at that.
+    answered: Option<Answered>,
+    /// Whether the fields that tell of the client stand among the request's headers.
+    told: bool,
 }
 
 /// Runs the filters that act on a request; some answer it.
@@ -42,8 +45,14 @@ pub async fn on_request(
         let answer = match filter {
             // Boxed, so that requests without such filters carry none of their state.
             Filter::Wasm(spec) => Box::pin(wasm(passage, filter, spec, request, left, record)).await?,
-            Filter::ExternalAuth(auth) => Box::pin(authorize(passage, auth, request, left, record)).await?,
-            other => plain(passage, other, request, left, record)?,
+            Filter::ExternalAuth(auth) => {
+                left.tell(passage, request);
+                Box::pin(authorize(passage, auth, request, left, record)).await?
+            }
+            other => {
+                left.tell(passage, request);
+                plain(passage, other, request, left, record)?
+            }
         };
         if answer.is_some() {
             return Ok(answer);
@@ -124,10 +133,12 @@ async fn wasm(
     record: &mut Record,
 ) -> Result<Option<Answer>, RequestError> {
     let info = left.info.get_or_insert_with(|| Rc::new(info(passage, &request.head, record))).clone();
+    let mut latent = (!left.told).then(|| info.clone());
     let Some(stream) = filter::open(&passage.conn.worker, spec, info)? else { return Ok(None) };
     let end = EndOfStream::from(matches!(request.body, RequestBody::Empty));
     let tls = passage.conn.scheme() == Scheme::Https;
-    let verdict = stream.request_headers(&mut request.head, tls, end).await?;
+    let verdict = stream.request_headers(&mut request.head, &mut latent, tls, end).await?;
+    left.told = latent.is_none();
     let stream = Rc::new(stream);
     record.keep(stream.clone(), left.info.clone());
     match verdict {
@@ -154,13 +165,25 @@ fn answer(local: LocalResponse) -> Answer {
 }
 
 impl Left {
+    /// Puts the fields that tell of the client among the request's headers, if they are not yet.
+    pub fn tell(&mut self, passage: &Passage<'_>, request: &mut InFlight) {
+        if !std::mem::replace(&mut self.told, true) {
+            passage.conn.forwarded.apply(&mut request.head.headers, request.head.version);
+        }
+    }
+
+    /// Whether the fields that tell of the client stand among the request's headers.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// Whether a Wasm filter looks at the response.
     pub fn has_streams(&self) -> bool {
         !self.streams.is_empty()
     }
 
     /// Puts the request's body behind the Wasm filters that look at it.
-    pub fn filter_request_body(&self, request: &mut InFlight) {
+    pub fn filter_request_body(&mut self, request: &mut InFlight) {
         if matches!(request.body, RequestBody::Empty) {
             return;
         }
@@ -173,13 +196,14 @@ impl Left {
             request.head.headers.remove(header::CONTENT_LENGTH);
         }
         let body = std::mem::take(&mut request.body);
-        let chain = Chain::new(Side::Request, filters.into(), self.answered.clone());
-        request.body = RequestBody::Boxed(Box::pin(FilteredBody::new(body, chain)));
+        let answered = self.answered.get_or_insert_default().clone();
+        let body = FilteredBody::new(body, Chain::new(Side::Request, filters), answered);
+        request.body = RequestBody::Boxed(Box::pin(body));
     }
 
     /// The answer that a filter gave in the middle of the request's body.
     pub fn take_answer(&self, record: &mut Record) -> Option<Answer> {
-        let local = self.answered.borrow_mut().take()?;
+        let local = self.answered.as_ref()?.borrow_mut().take()?;
         record.flag(ResponseFlag::filter_denied("body"));
         Some(answer(*local))
     }
@@ -213,15 +237,25 @@ pub async fn on_response(
         let Some((_, stream)) = its_own else { continue };
         let end = EndOfStream::from(body.is_end_stream());
         if let Verdict::Respond(local) = stream.response_headers(response, end).await? {
-            let (instead, body) = filter::local_response(*local);
-            *response = instead;
-            record.flag(ResponseFlag::filter_denied(stream.name()));
-            return Ok(ResponseBody::from(body));
+            return Ok(instead(response, *local, stream.name(), record));
         }
         looking.push(stream);
     }
     add_headers(&mut left, response.headers_mut());
-    filter_response_body(looking, &left.answered, response, body).await
+    filter_response_body(looking, response, body, record).await
+}
+
+/// Puts a filter's answer in the place of a response.
+fn instead(
+    response: &mut Response<()>,
+    local: LocalResponse,
+    filter: impl Into<Arc<str>>,
+    record: &mut Record,
+) -> ResponseBody {
+    let (instead, body) = filter::local_response(local);
+    *response = instead;
+    record.flag(ResponseFlag::filter_denied(filter));
+    ResponseBody::from(body)
 }
 
 /// Headers that the request's filters add to the response.
@@ -243,9 +277,9 @@ fn add_headers(left: &mut Left, headers: &mut HeaderMap) {
 /// goes out as a whole.
 async fn filter_response_body(
     filters: Vec<Rc<FilterStream>>,
-    answered: &Answered,
     response: &mut Response<()>,
     body: ResponseBody,
+    record: &mut Record,
 ) -> Result<ResponseBody, RequestError> {
     use http_body::Body;
     let looks = |stream: &Rc<FilterStream>| stream.phases().response_body || stream.phases().response_trailers;
@@ -255,9 +289,14 @@ async fn filter_response_body(
     if filters.iter().any(|stream| stream.phases().changes_bodies) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    let chain = Chain::new(Side::Response, filters.into(), answered.clone());
+    let chain = Chain::new(Side::Response, filters);
     match body {
-        ResponseBody::Full(bytes) => Ok(ResponseBody::from(chain.whole(bytes).await?)),
-        body => Ok(ResponseBody::Boxed(Box::pin(FilteredBody::new(body, chain)))),
+        ResponseBody::Full(bytes) => match chain.whole(bytes).await {
+            Ok(bytes) => Ok(ResponseBody::from(bytes)),
+            Err(Stop::Answered(local)) => Ok(instead(response, *local, "body", record)),
+            Err(Stop::Failed(error)) => Err(error),
+        },
+        // The head is gone before a filter could answer: such a body ends with an error.
+        body => Ok(ResponseBody::Boxed(Box::pin(FilteredBody::new(body, chain, Answered::default())))),
     }
 }

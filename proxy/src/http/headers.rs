@@ -1,7 +1,7 @@
 //! Headers that concern one connection, and those by which a proxy tells where a request came from.
 
 use crate::h1::write_field;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use std::net::IpAddr;
 
 /// `X-Forwarded-For`.
@@ -53,9 +53,9 @@ impl Forwarded {
         }
     }
 
-    /// Tells the backend about the client. What an untrusted client says of itself is replaced.
-    pub fn apply(&self, head: &mut request::Parts) {
-        let (headers, version) = (&mut head.headers, head.version);
+    /// Tells the backend about the client, whose request came in this version. What an untrusted client says of itself
+    /// is replaced.
+    pub fn apply(&self, headers: &mut HeaderMap, version: Version) {
         match headers.get(&X_FORWARDED_FOR).filter(|_| self.trusted) {
             Some(before) => {
                 let joined = [before.as_bytes(), b", ", self.address.as_bytes()].concat();
@@ -74,6 +74,18 @@ impl Forwarded {
             }
         }
         headers.append(header::VIA, HeaderValue::from_static(Self::via(version)));
+    }
+
+    /// How many fields [`Forwarded::apply`] adds to headers that tell nothing of the client yet.
+    pub fn count(headers: &HeaderMap) -> usize {
+        4 + usize::from(headers.contains_key(header::HOST))
+    }
+
+    /// Whether it may add a field of this name, in whatever case.
+    pub fn may_be(name: &[u8]) -> bool {
+        const PREFIX: &[u8] = b"x-forwarded-";
+        name.eq_ignore_ascii_case(b"via")
+            || name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
     }
 
     /// Whether what the peer says of its clients is kept.
@@ -283,11 +295,9 @@ mod tests {
         fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
-    fn forwarded(by: Forwarded, headers: HeaderMap) -> HeaderMap {
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.headers = headers;
-        by.apply(&mut head);
-        head.headers
+    fn forwarded(by: Forwarded, mut headers: HeaderMap) -> HeaderMap {
+        by.apply(&mut headers, Version::HTTP_11);
+        headers
     }
 
     #[test]

@@ -231,10 +231,8 @@ pub async fn pass(
     record: &mut Record,
 ) -> Result<Answer, RequestError> {
     let mut left = Left::default();
-    // Where nobody reads them on the way, the fields go straight to the backend.
-    let mut forwarded = Some(&passage.conn.forwarded);
-    if !passage.rule.filters.is_empty() || passage.conn.forwarded.is_trusted() {
-        forwarded.take().into_iter().for_each(|forwarded| forwarded.apply(&mut request.head));
+    if passage.conn.forwarded.is_trusted() {
+        left.tell(passage, request);
     }
     if let Some(answer) = filters::on_request(passage, &passage.rule.filters, request, &mut left, record).await? {
         return Ok(answer);
@@ -242,9 +240,6 @@ pub async fn pass(
     let session = passage.rule.session.as_ref();
     let brought = session.and_then(|config| Session::read(config, &request.head.headers, SystemTime::now()));
     let backend = pick(passage.rule, &passage.state)?;
-    if !backend.filters.is_empty() {
-        forwarded.take().into_iter().for_each(|forwarded| forwarded.apply(&mut request.head));
-    }
     if let Some(answer) = filters::on_request(passage, &backend.filters, request, &mut left, record).await? {
         return Ok(answer);
     }
@@ -255,6 +250,8 @@ pub async fn pass(
     let body = mirror::send(passage, &[&passage.rule.filters, &backend.filters], &request.head, trace, body);
     let trailers = request.takes_trailers;
     let upgrade_wanted = upgrade.as_ref();
+    // Where nobody read them on the way, the fields go straight to the backend.
+    let forwarded = (!left.is_told()).then_some(&passage.conn.forwarded);
     let outbound = Outbound { passage, index, trailers, session: brought, upgrade: upgrade_wanted, forwarded };
     let mut reply = match forward::forward(&outbound, &mut request.head, body, record).await {
         Ok(reply) => reply,

@@ -20,7 +20,7 @@ const CALL_TRAILERS: u32 = 7;
 const NAME_BYTES_MAX: usize = 64 << 10;
 
 pub(super) fn size(guest: &mut Guest<'_>, map: u32, out: u32) -> Called {
-    let size = map_ref(guest.data_mut(), map)?.map_or(0, |map| map.len());
+    let size = map_ref(guest.data_mut(), map, None)?.map_or(0, |map| map.len());
     give_u32(guest, out, to_u32(size))
 }
 
@@ -28,7 +28,7 @@ pub(super) fn size(guest: &mut Guest<'_>, map: u32, out: u32) -> Called {
 pub(super) fn pairs(guest: &mut Guest<'_>, map: u32, out: u32, out_len: u32) -> Called {
     give_filled(guest, out, out_len, |_, state, bytes| {
         let limits = state.env.config.limits.headers;
-        let Some(map) = map_ref(state, map)? else { return Ok(()) };
+        let Some(map) = map_ref(state, map, None)? else { return Ok(()) };
         let pairs = map.pairs();
         if pairs.is_empty() {
             return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn pairs(guest: &mut Guest<'_>, map: u32, out: u32, out_len: u32) -> 
 pub(super) fn value(guest: &mut Guest<'_>, map: u32, name: u32, name_len: u32, out: u32, out_len: u32) -> Called {
     give_filled(guest, out, out_len, |memory, state, bytes| {
         let name = slice(memory, name, name_len)?;
-        let map = map_ref(state, map)?.ok_or(Status::NotFound)?;
+        let map = map_ref(state, map, Some(name))?.ok_or(Status::NotFound)?;
         if name.len() > NAME_BYTES_MAX {
             return Err(Status::NotFound);
         }
@@ -57,7 +57,7 @@ pub(super) fn set_pairs(guest: &mut Guest<'_>, map: u32, pairs: u32, len: u32) -
     change(guest, map, |memory, state, map| {
         let limits = state.env.config.limits.headers;
         let pairs = decode_pairs(slice(memory, pairs, len)?, limits).map_err(|error| decode_status(state, error))?;
-        map_mut(state, map)?.set_pairs(&pairs, limits.count).map_err(Refused::Map)
+        map_mut(state, map, None)?.set_pairs(&pairs, limits.count).map_err(Refused::Map)
     })
 }
 
@@ -72,7 +72,7 @@ pub(super) fn replace(guest: &mut Guest<'_>, map: u32, name: u32, name_len: u32,
 pub(super) fn remove(guest: &mut Guest<'_>, map: u32, name: u32, name_len: u32) -> Called {
     change(guest, map, |memory, state, map| {
         let name = slice(memory, name, name_len)?;
-        map_mut(state, map)?.remove(name).map_err(Refused::Map)
+        map_mut(state, map, Some(name))?.remove(name).map_err(Refused::Map)
     })
 }
 
@@ -84,7 +84,7 @@ fn write(guest: &mut Guest<'_>, how: Write, map: u32, name: (u32, u32), value: (
         if value.len() > most.bytes {
             return Err(Refused::Map(MapError::Full));
         }
-        map_mut(state, map)?.write(how, name, value, most.count).map_err(Refused::Map)
+        map_mut(state, map, Some(name))?.write(how, name, value, most.count).map_err(Refused::Map)
     })
 }
 
@@ -128,12 +128,12 @@ pub(super) fn decode_status(state: &State, error: EncodingError) -> Status {
     }
 }
 
-/// The map to read, if it is there in this phase.
-fn map_ref(state: &mut State, map: u32) -> Result<Option<MapRef<'_>>, Status> {
+/// The map to read, if it is there in this phase: for the header of this name, or for all.
+fn map_ref<'s>(state: &'s mut State, map: u32, name: Option<&[u8]>) -> Result<Option<MapRef<'s>>, Status> {
     let call = state.call_response.as_ref();
     let slot = state.slots.get_mut(state.effective);
     Ok(match map {
-        REQUEST_HEADERS => slot.and_then(|slot| slot.request_head.get()).map(|head| MapRef::Request(head)),
+        REQUEST_HEADERS => slot.and_then(|slot| slot.request_head(name)).map(|head| MapRef::Request(head)),
         RESPONSE_HEADERS => slot.and_then(|slot| slot.response_head.get()).map(|head| MapRef::Response(head)),
         REQUEST_TRAILERS => {
             slot.filter(|slot| slot.request.trailers_known).map(|slot| MapRef::Plain(&slot.request.trailers))
@@ -148,11 +148,13 @@ fn map_ref(state: &mut State, map: u32) -> Result<Option<MapRef<'_>>, Status> {
     })
 }
 
-/// The map to change: only one that is there, and not the answer of a call.
-fn map_mut(state: &mut State, map: u32) -> Result<MapMut<'_>, Status> {
+/// The map to change: only one that is there, and not the answer of a call. For the header of this name, or for all.
+fn map_mut<'s>(state: &'s mut State, map: u32, name: Option<&[u8]>) -> Result<MapMut<'s>, Status> {
     let slot = state.slot().ok_or(Status::BadArgument)?;
+    // Latent headers tell of the authority as it came.
+    let name = name.filter(|name| !(name.eq_ignore_ascii_case(b"host") || *name == b":authority"));
     match map {
-        REQUEST_HEADERS => slot.request_head.get().map(MapMut::Request).ok_or(Status::BadArgument),
+        REQUEST_HEADERS => slot.request_head(name).map(MapMut::Request).ok_or(Status::BadArgument),
         RESPONSE_HEADERS => slot.response_head.get().map(MapMut::Response).ok_or(Status::BadArgument),
         REQUEST_TRAILERS if slot.request.trailers_known => Ok(MapMut::Plain(&mut slot.request.trailers)),
         RESPONSE_TRAILERS if slot.response.trailers_known => Ok(MapMut::Plain(&mut slot.response.trailers)),

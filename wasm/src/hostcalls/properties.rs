@@ -101,7 +101,7 @@ fn request_value(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {
         "path" => extend(out, Some(head.path.as_str().as_bytes())),
         "url_path" => extend(out, Some(head.path.path().as_bytes())),
         "query" => extend(out, head.path.query().map(str::as_bytes)),
-        "host" => extend(out, head.authority.as_ref().map(|authority| authority.as_str().as_bytes())),
+        "host" => extend(out, head.authority().map(str::as_bytes)),
         "scheme" => extend(out, Some(head.scheme.as_str().as_bytes())),
         "method" => extend(out, Some(head.method.as_str().as_bytes())),
         "referer" => MapRef::Request(head).read(b"referer", out),
@@ -123,7 +123,7 @@ fn engine_value(slot: &Slot, attribute: Attribute, out: &mut Vec<u8>) -> bool {
 }
 
 fn request_header(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {
-    slot.request_head.get().is_some_and(|head| MapRef::Request(head).read(name.as_bytes(), out))
+    slot.request_head(Some(name.as_bytes())).is_some_and(|head| MapRef::Request(head).read(name.as_bytes(), out))
 }
 
 fn response_header(slot: &mut Slot, name: &str, out: &mut Vec<u8>) -> bool {

@@ -1,24 +1,31 @@
 //! A message's head as its stream holds it: the caller's own while its phase runs, then what later phases may read of
 //! it. That is seldom read, so it is kept in a form that costs no memory of its own until it is.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 
 use crate::head::{RequestHead, ResponseHead};
 
 /// What a head is made of.
 pub(crate) trait Head: Default {
-    fn headers(&mut self) -> &mut HeaderMap;
-    /// Takes over all but the headers.
-    fn copy_start(&mut self, of: &Self);
+    /// Keeps all of `of`: what takes no memory of its own as it is, the rest packed.
+    fn pack(&mut self, of: &Self, packed: &mut Packed);
+    /// Takes back what was packed.
+    fn unpack(&mut self, packed: &mut Packed);
+    /// Forgets all that takes memory beside the map's own.
+    fn clear(&mut self);
 }
 
 /// A head, or nothing.
 #[derive(Default)]
 pub(crate) struct Held<H> {
     head: H,
-    packed: Vec<(HeaderName, HeaderValue)>,
+    packed: Packed,
     state: Holding,
 }
+
+/// Texts as bytes, each after its length. Cheaper to make and to forget than clones are.
+#[derive(Default)]
+pub(crate) struct Packed(Vec<u8>);
 
 /// What is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,8 +53,7 @@ impl<H: Head> Held<H> {
         std::mem::swap(&mut self.head, theirs);
         self.state = Holding::Nothing;
         if keep {
-            self.head.copy_start(theirs);
-            self.packed.extend(theirs.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+            self.head.pack(theirs, &mut self.packed);
             self.state = Holding::Packed;
         }
     }
@@ -55,10 +61,7 @@ impl<H: Head> Held<H> {
     /// The head, if there is one.
     pub(crate) fn get(&mut self) -> Option<&mut H> {
         if self.state == Holding::Packed {
-            let headers = self.head.headers();
-            for (name, value) in self.packed.drain(..) {
-                headers.append(name, value);
-            }
+            self.head.unpack(&mut self.packed);
             self.state = Holding::Copy;
         }
         (self.state != Holding::Nothing).then_some(&mut self.head)
@@ -66,33 +69,83 @@ impl<H: Head> Held<H> {
 
     /// Forgets it; memory stays for the next.
     pub(crate) fn reset(&mut self) {
-        self.packed.clear();
-        self.head.headers().clear();
+        self.packed.0.clear();
+        self.head.clear();
         self.state = Holding::Nothing;
     }
 }
 
-impl Head for RequestHead {
-    fn headers(&mut self) -> &mut HeaderMap {
-        &mut self.headers
+// === impl Packed ===
+
+impl Packed {
+    fn put(&mut self, text: &[u8]) {
+        self.0.extend_from_slice(&text.len().to_ne_bytes());
+        self.0.extend_from_slice(text);
     }
 
-    fn copy_start(&mut self, of: &Self) {
-        let Self { method, scheme, authority, path, headers: _ } = of;
+    fn put_headers(&mut self, headers: &HeaderMap) {
+        for (name, value) in headers {
+            self.put(name.as_str().as_bytes());
+            self.put(value.as_bytes());
+        }
+    }
+}
+
+/// The next text that was packed.
+fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, after) = rest.split_first_chunk()?;
+    *rest = after;
+    rest.split_off(..usize::from_ne_bytes(*len))
+}
+
+fn take_headers(mut rest: &[u8], headers: &mut HeaderMap) {
+    while let (Some(name), Some(value)) = (next(&mut rest), next(&mut rest)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+}
+
+// === impl Head ===
+
+impl Head for RequestHead {
+    fn pack(&mut self, of: &Self, packed: &mut Packed) {
+        let Self { method, scheme, path, headers, latent } = of;
         self.method.clone_from(method);
         self.scheme.clone_from(scheme);
-        self.authority.clone_from(authority);
-        self.path.clone_from(path);
+        self.latent.clone_from(latent);
+        packed.put(path.as_str().as_bytes());
+        packed.put_headers(headers);
+    }
+
+    fn unpack(&mut self, packed: &mut Packed) {
+        let mut rest = &packed.0[..];
+        if let Some(Ok(path)) = next(&mut rest).map(PathAndQuery::try_from) {
+            self.path = path;
+        }
+        take_headers(rest, &mut self.headers);
+        packed.0.clear();
+    }
+
+    fn clear(&mut self) {
+        self.headers.clear();
+        self.latent = None;
     }
 }
 
 impl Head for ResponseHead {
-    fn headers(&mut self) -> &mut HeaderMap {
-        &mut self.headers
+    fn pack(&mut self, of: &Self, packed: &mut Packed) {
+        self.status = of.status;
+        packed.put_headers(&of.headers);
     }
 
-    fn copy_start(&mut self, of: &Self) {
-        self.status = of.status;
+    fn unpack(&mut self, packed: &mut Packed) {
+        take_headers(&packed.0, &mut self.headers);
+        packed.0.clear();
+    }
+
+    fn clear(&mut self) {
+        self.headers.clear();
     }
 }
 

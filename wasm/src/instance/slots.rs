@@ -139,6 +139,13 @@ fn next_generation(id: u32) -> u32 {
 // === impl Slot ===
 
 impl Slot {
+    /// The request's head, complete as to the header of this name, or to all.
+    pub(crate) fn request_head(&mut self, name: Option<&[u8]>) -> Option<&mut RequestHead> {
+        let head = self.request_head.get()?;
+        head.settle(name);
+        Some(head)
+    }
+
     pub(crate) fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
             Direction::Request => &mut self.request,

@@ -4,7 +4,10 @@ use crate::assert_matches;
 use crate::support::{Worker, request, response, run};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use portolan_wasm::{BodyOutcome, Direction, EndOfStream, FailureKind, Outcome, RouteChoice, TrailersOutcome};
+use portolan_wasm::{
+    BodyOutcome, Direction, EndOfStream, FailureKind, Latent, Outcome, RequestHead, RouteChoice, TrailersOutcome,
+};
+use std::rc::Rc;
 
 #[test]
 fn headers_are_read_and_written_in_both_directions() {
@@ -194,5 +197,68 @@ fn a_trap_in_a_body_gives_back_what_was_held() {
         let outcome = stream.request_body(Bytes::from_static(b"cd"), EndOfStream::Yes).await;
         assert_matches!(outcome, BodyOutcome::Failed(failure) if failure.kind == FailureKind::Trap);
         assert_eq!(stream.take_held(Direction::Request), "abcd");
+    });
+}
+
+/// `x-told`, which says what the authority was when it was put among the others.
+struct Told;
+
+impl Latent for Told {
+    fn count(&self, _: &RequestHead) -> usize {
+        1
+    }
+
+    fn may_be(&self, name: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(b"x-told")
+    }
+
+    fn add(&self, head: &mut RequestHead) {
+        let authority = head.authority().unwrap().parse().unwrap();
+        head.headers.insert("x-told", authority);
+    }
+}
+
+/// What becomes of a latent header under a guest whose `on_request_headers` calls `call` on map 0.
+async fn told(import: &str, call: &str) -> RequestHead {
+    let worker = Worker::wat(&format!(
+        r#"(module (import "env" "{import}" (func $call (param i32 i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) ":authority") (data (i32.const 16) "X-Told") (data (i32.const 32) "x-other")
+        (data (i32.const 48) "new.example")
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 4096))
+        (func (export "proxy_on_request_headers") (param $id i32) (param $count i32) (param $end i32) (result i32)
+            (if (i32.ne (local.get $count) (i32.const 8)) (then unreachable))
+            (drop (call $call {call}))
+            (i32.const 0)))"#
+    ));
+    let mut head = request("none");
+    head.latent = Some(Rc::new(Told));
+    let outcome = worker.open().request_headers(&mut head, EndOfStream::Yes).await;
+    assert!(matches!(outcome, Outcome::Continue), "{outcome:?}");
+    head
+}
+
+#[test]
+fn latent_headers_are_put_among_the_others_once_they_matter() {
+    let (read, write) = ("proxy_get_header_map_value", "proxy_replace_header_map_value");
+    let at = |offset: u32, len: u32, rest: &str| format!("(i32.const 0) (i32.const {offset}) (i32.const {len}) {rest}");
+    let (out, value) = ("(i32.const 64) (i32.const 68)", "(i32.const 48) (i32.const 11)");
+    run(async {
+        for (import, call) in [(read, at(32, 7, out)), (read, at(0, 10, out)), (write, at(32, 7, value))] {
+            let head = told(import, &call).await;
+            assert!(head.latent.is_some() && !head.headers.contains_key("x-told"), "{import} {call}");
+        }
+        let head = told(read, &at(16, 6, out)).await;
+        assert!(head.latent.is_none());
+        assert_eq!(head.headers["x-told"], "shop.example");
+        let head = told(write, &at(0, 10, value)).await;
+        assert_eq!(
+            (head.authority(), head.headers["x-told"].to_str().ok()),
+            (Some("new.example"), Some("shop.example"))
+        );
+        let head = told(write, &at(16, 6, value)).await;
+        assert!(head.latent.is_none());
+        assert_eq!(head.headers["x-told"], "new.example");
     });
 }

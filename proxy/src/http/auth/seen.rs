@@ -34,7 +34,7 @@ pub mod testing {
     /// The head of a request from a client at 192.0.2.7, as it comes to filters.
     pub fn head(builder: http::request::Builder) -> request::Parts {
         let mut head = builder.body(()).unwrap().into_parts().0;
-        Forwarded::new([192, 0, 2, 7].into(), true, 8443, false).apply(&mut head);
+        Forwarded::new([192, 0, 2, 7].into(), true, 8443, false).apply(&mut head.headers, head.version);
         head
     }
 
