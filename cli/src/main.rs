@@ -1,10 +1,10 @@
 //! The binary `portolan`: reads the command line and hands over.
-#![forbid(unsafe_code)]
 
 mod admin;
 mod check;
 mod dev;
 mod explain;
+mod heap;
 mod modules;
 mod request;
 mod stage;
@@ -44,11 +44,6 @@ enum Command {
         shell: clap_complete::Shell,
     },
 }
-
-/// Requests take and give memory in a few sizes from a few threads, which this allocator is best at: a fifth of a
-/// request's instructions over HTTP/2 were the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

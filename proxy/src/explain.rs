@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use portolan_translate::{
     Snapshot,
     snapshot::{
-        Belongs, Candidate, Filter, FrontendRoutes, Hostname, HttpListener, ParentId, Port, PortKind, RequestView,
-        Rule, Target, TlsAction,
+        Belongs, Candidate, Filter, FrontendRoutes, Hostname, HttpListener, L4Rule, ListenerId, ParentId, Port,
+        PortKind, RequestView, Rule, Target, TlsAction,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -253,46 +253,45 @@ fn backends(snapshot: &Snapshot, rule: &Rule) -> Vec<BackendShare> {
     rule.backends.iter().map(share).collect()
 }
 
-/// Every rule of a port: listener, host name, rule, condition on the path.
-pub fn rules(port: &Port) -> Vec<(String, String, String, String)> {
-    let any = |hostname: Option<Hostname>| hostname.map_or_else(|| "*".to_owned(), |hostname| hostname.to_string());
-    let http = |listener: &HttpListener| -> Vec<_> {
-        let candidates = listener.routes.iter();
-        candidates
-            .map(|(hostname, one)| {
-                (listener.id.to_string(), any(hostname), one.rule.id.to_string(), one.matcher.path.to_string())
-            })
-            .collect()
-    };
-    let l4 = |id: &portolan_translate::snapshot::ListenerId,
-              hostname: Option<Hostname>,
-              rule: &portolan_translate::snapshot::L4Rule| {
-        (id.to_string(), any(hostname), rule.id.to_string(), String::new())
-    };
+/// A rule of a port: listener, host name, rule, condition on the path.
+pub type RuleLine = (String, String, String, String);
+
+/// Every rule of a port.
+pub fn rules(port: &Port) -> Box<dyn Iterator<Item = RuleLine> + '_> {
     match &port.kind {
-        PortKind::Http(port) => port.listeners.iter().flat_map(|(_, listener)| http(listener)).collect(),
-        PortKind::Tls(port) => port
-            .listeners
-            .iter()
-            .flat_map(|(_, listener)| match &listener.action {
-                TlsAction::Http(_, inner) => http(inner),
-                TlsAction::Terminate(_, routes) | TlsAction::Passthrough(routes) => {
-                    routes.iter().map(|(hostname, rule)| l4(&listener.id, hostname, rule)).collect()
+        PortKind::Http(port) => Box::new(port.listeners.iter().flat_map(|(_, listener)| http_rules(listener))),
+        PortKind::Tls(port) => Box::new(port.listeners.iter().flat_map(|(_, listener)| match &listener.action {
+            TlsAction::Http(_, inner) => http_rules(inner),
+            TlsAction::Terminate(_, routes) | TlsAction::Passthrough(routes) => {
+                Box::new(routes.iter().map(|(hostname, rule)| l4_rule(&listener.id, hostname, rule)))
+            }
+        })),
+        PortKind::Tcp(id, rule) | PortKind::Udp(id, rule) => Box::new(rule.iter().map(|rule| l4_rule(id, None, rule))),
+        PortKind::Frontend(frontend) => {
+            let all = frontend.consumer.values().chain([&frontend.producer]);
+            Box::new(all.flat_map(|routes| match routes {
+                FrontendRoutes::Http(listener) => http_rules(listener),
+                FrontendRoutes::Tls(routes) => {
+                    Box::new(routes.iter().map(|(name, rule)| l4_rule(&frontend.id, name, rule)))
                 }
-            })
-            .collect(),
-        PortKind::Tcp(id, rule) | PortKind::Udp(id, rule) => rule.iter().map(|rule| l4(id, None, rule)).collect(),
-        PortKind::Frontend(frontend) => frontend
-            .consumer
-            .values()
-            .chain([&frontend.producer])
-            .flat_map(|routes| match routes {
-                FrontendRoutes::Http(listener) => http(listener),
-                FrontendRoutes::Tls(routes) => routes.iter().map(|(name, rule)| l4(&frontend.id, name, rule)).collect(),
-                FrontendRoutes::L4(rule) => vec![l4(&frontend.id, None, rule)],
-            })
-            .collect(),
+                FrontendRoutes::L4(rule) => Box::new(std::iter::once(l4_rule(&frontend.id, None, rule))),
+            }))
+        }
     }
+}
+
+fn http_rules(listener: &HttpListener) -> Box<dyn Iterator<Item = RuleLine> + '_> {
+    Box::new(listener.routes.iter().map(|(hostname, one)| {
+        (listener.id.to_string(), any(hostname), one.rule.id.to_string(), one.matcher.path.to_string())
+    }))
+}
+
+fn l4_rule(id: &ListenerId, hostname: Option<Hostname>, rule: &L4Rule) -> RuleLine {
+    (id.to_string(), any(hostname), rule.id.to_string(), String::new())
+}
+
+fn any(hostname: Option<Hostname>) -> String {
+    hostname.map_or_else(|| "*".to_owned(), |hostname| hostname.to_string())
 }
 
 /// What a port serves, in a word.

@@ -21,7 +21,7 @@ use portolan_translate::snapshot::{BackendIndex, BackendKey, HttpListener, L4Rul
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 /// A worker.
@@ -58,8 +58,8 @@ pub struct View {
 /// A rule under one listener, as one worker sees it.
 pub struct RuleState {
     rule: Arc<Rule>,
-    /// Held, like the rule, so that its address means nothing else meanwhile.
-    _listener: Arc<HttpListener>,
+    /// Its address means nothing else for as long as this is here. Weak, since the listener's table holds the rule.
+    listener: Weak<HttpListener>,
     labels: ListenerLabels,
     names: RuleNames,
     turn: Cell<u64>,
@@ -181,10 +181,9 @@ impl Worker {
         self.watchlist.sweep(&self.shared.limits);
         let view = self.view();
         self.upstreams.sweep(view.snapshot(), now);
-        // A rule that only this worker still knows has left the snapshot.
-        self.filters.sweep();
+        self.filters.sweep(view.snapshot());
         self.l4_turns.borrow_mut().retain(|_, (rule, _)| Arc::strong_count(rule) > 1);
-        self.rules.borrow_mut().retain(|_, state| Arc::strong_count(&state.rule) > 1 || Rc::strong_count(state) > 1);
+        self.rules.borrow_mut().retain(|_, state| state.is_served() || Rc::strong_count(state) > 1);
     }
 }
 
@@ -203,7 +202,13 @@ impl RuleState {
         };
         let labels = listener_labels(&listener, port, scheme);
         let (turn, mirror_turn, series) = (Cell::new(0), Cell::new(0), RefCell::default());
-        Self { rule, _listener: listener, labels, names, turn, mirror_turn, metrics, series }
+        let listener = Arc::downgrade(&listener);
+        Self { rule, listener, labels, names, turn, mirror_turn, metrics, series }
+    }
+
+    /// Whether a snapshot that somebody holds has the rule at the listener.
+    fn is_served(&self) -> bool {
+        self.listener.strong_count() > 0 && Arc::strong_count(&self.rule) > 1
     }
 
     /// The rule's names.
@@ -279,6 +284,44 @@ fn gcd(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Limits, Options};
+    use portolan_telemetry::{
+        metrics::Registry,
+        trace::{Sampler, SpanSink},
+    };
+    use portolan_translate::{
+        ObjectName,
+        snapshot::{
+            Backends, Candidate, HostMap, ListenerId, Matcher, PathMatch, RouteKind, RouteTable, RuleId, Timeouts,
+        },
+    };
+
+    /// A listener of one rule that answers all.
+    fn listener() -> (Arc<HttpListener>, Arc<Rule>) {
+        let id = RuleId { kind: RouteKind::HTTPRoute, route: ObjectName::new("n", "r"), rule: 0, name: None };
+        let (filters, backends, timeouts) = (Box::default(), Backends::new([]), Timeouts::default());
+        let rule = Arc::new(Rule { id, filters, backends, timeouts, retry: None, session: None });
+        let path = PathMatch::Prefix("".into());
+        let matcher = Matcher { path, method: None, headers: Box::default(), query: Box::default() };
+        let mut hosts = HostMap::default();
+        hosts.insert(None, vec![Candidate { matcher, rule: rule.clone() }]);
+        let id = ListenerId { owner: ObjectName::new("n", "g"), kind: "Gateway", name: "http".into() };
+        (Arc::new(HttpListener { id, hostname: None, routes: Arc::new(RouteTable::new(hosts)) }), rule)
+    }
+
+    #[tokio::test]
+    async fn a_rule_is_forgotten_with_the_snapshot_that_had_it() {
+        let options = Options { limits: Limits::default(), trusted_proxies: Vec::new(), sampler: Sampler::ratio(0.0) };
+        let worker = Worker::new(Arc::new(Shared::new(options, Registry::default(), None, SpanSink::disabled())), 0, 1);
+        let (served, rule) = listener();
+        worker.rule(&served, &rule, 80, Scheme::Http);
+        drop(rule);
+        worker.sweep();
+        assert_eq!(worker.rules.borrow().len(), 1);
+        drop(served);
+        worker.sweep();
+        assert_eq!(worker.rules.borrow().len(), 0);
+    }
 
     #[test]
     fn tickets_are_exact_in_each_round() {

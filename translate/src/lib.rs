@@ -12,6 +12,7 @@ pub mod objects;
 mod pass;
 mod policy_status;
 mod ports;
+mod recent;
 mod refs;
 mod route;
 mod selector;

@@ -8,6 +8,7 @@ use crate::{
     objects::{Objects, Store},
     policy_status::policy_statuses,
     ports::{PortMemo, Ports, ports},
+    recent::Recent,
     refs::{
         backends::{Backends, ClientTls},
         certificates::Certificates,
@@ -168,6 +169,8 @@ impl<'a> Pass<'a> {
             changes: &self.changes,
             same_listeners,
             compiler: Compiler { resolver, filters },
+            parent_refs: Recent::default(),
+            statuses: Recent::default(),
         };
         let last = self.last.map_or(&[][..], |last| &last.outcomes);
         let mut all = Vec::with_capacity(last.len());

@@ -6,11 +6,11 @@ use crate::{
     objects::{ObjectName, Objects},
     pass::{Kept, Pass},
     refs::endpoints::{self, SliceServices, Slices},
-    snapshot::{Backend, Endpoints, Snapshot},
+    snapshot::{Backend, BackendProtocol, Endpoints, Snapshot},
     statuses::{Note, Severity, Statuses},
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -95,16 +95,22 @@ pub(crate) fn endpoints_of(
         true => Slices::default(),
         false => Slices::new(objects, services, |service| looked_for.contains(service)),
     };
+    // A Service's port is often several backends: of routes, of filters, and its own.
+    let mut shared: HashMap<(&ObjectName, u16, bool), Arc<Endpoints>> = HashMap::new();
     let endpoints = backends.iter().enumerate().map(|(at, backend)| {
         let Some(backend) = backend else { return none.clone() };
         if let Some(fresh) = fresh(at, backend) {
             return fresh.clone();
         }
-        let service = objects.services.get(&backend.key.service).map(|service| &**service);
-        let now = slices.endpoints(backend, service);
+        let key = &backend.key;
+        let shared = shared.entry((&key.service, key.port, key.protocol == BackendProtocol::Udp));
+        let now = shared.or_insert_with(|| {
+            let service = objects.services.get(&key.service).map(|service| &**service);
+            Arc::new(slices.endpoints(backend, service))
+        });
         match earlier(at, backend) {
-            Some(earlier) if **earlier == now => earlier.clone(),
-            _ => Arc::new(now),
+            Some(earlier) if earlier == now => earlier.clone(),
+            _ => now.clone(),
         }
     });
     endpoints.collect()

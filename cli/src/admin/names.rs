@@ -74,7 +74,7 @@ impl Names {
 
 /// Host names under which a port serves something.
 fn hostnames(port: &Port) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = explain::rules(port).into_iter().map(|(_, hostname, ..)| hostname).collect();
+    let mut names: BTreeSet<String> = explain::rules(port).map(|(_, hostname, ..)| hostname).collect();
     match &port.kind {
         PortKind::Http(http) => names.extend(http.listeners.iter().filter_map(|(name, _)| Some(name?.to_string()))),
         PortKind::Tls(tls) => names.extend(tls.listeners.iter().filter_map(|(name, _)| Some(name?.to_string()))),

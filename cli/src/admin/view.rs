@@ -36,7 +36,6 @@ pub fn snapshot(published: &Published) -> serde_json::Value {
 
 fn port_view(port: &Port) -> serde_json::Value {
     let rules: Vec<_> = explain::rules(port)
-        .into_iter()
         .map(|(listener, hostname, rule, path)| {
             serde_json::json!({ "listener": listener, "hostname": hostname, "rule": rule, "match": path })
         })
@@ -132,7 +131,7 @@ fn port_status(port: &Port) -> PortStatus {
         parent: port.parent.to_string(),
         bind: port.bind,
         protocol: explain::protocol(port).to_owned(),
-        rules: explain::rules(port).len(),
+        rules: explain::rules(port).count(),
     }
 }
 

@@ -147,7 +147,7 @@ fn try_this(snapshot: &Snapshot) -> Option<String> {
     let gateway =
         |port: &&Arc<Port>| matches!(port.parent, ParentId::Gateway(_)) && matches!(port.kind, PortKind::Http(_));
     let port = snapshot.ports.iter().find(gateway)?;
-    let (_, hostname, _, path) = explain::rules(port).into_iter().next()?;
+    let (_, hostname, _, path) = explain::rules(port).next()?;
     let path = match path.split_once(' ') {
         Some(("=", exact)) => exact.to_owned(),
         Some(_) => "/".to_owned(),

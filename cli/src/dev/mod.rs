@@ -13,7 +13,10 @@ use handover::Handover;
 use ipnet::IpNet;
 use portolan_dev::{addresses::Layout, ca::Ca};
 use portolan_proxy::Limits;
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+/// How long a thread waits for more files to read before it ends.
+const THREADS_REST: Duration = Duration::from_secs(1);
 
 /// Exit codes: 0 ended as asked; 1 could not serve; 2 wrong use.
 #[derive(Args)]
@@ -92,7 +95,9 @@ pub fn run(args: DevArgs) -> Result<ExitCode> {
     let state_dir = args.state_dir.clone().unwrap_or_else(|| state::directory_of(&home, &directory));
     init_logging();
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // A thread that ends gives its memory back.
+    let runtime = runtime.worker_threads(2).thread_keep_alive(THREADS_REST).enable_all().build()?;
     let ca = Ca::open(&home)?;
     runtime.block_on(async {
         let layout = if args.single_address { Layout::SingleAddress } else { Layout::detect() };

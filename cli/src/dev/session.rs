@@ -3,6 +3,7 @@
 use super::{AccessLogTo, DevArgs, banner, handover::Handover};
 use crate::{
     admin::{Admin, Known, Told},
+    heap,
     stage::{Set, Stage},
     state::Running,
 };
@@ -29,6 +30,7 @@ use portolan_telemetry::{
 use portolan_translate::{Translation, translate};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -40,6 +42,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const PROCESS_METRICS: WorkerId = WorkerId(u16::MAX);
 /// Time that telemetry is given to be sent at the end.
 const TELEMETRY_FLUSH: Duration = Duration::from_secs(2);
+/// How long nothing has changed when memory is given back: until then workers may hold what was served before.
+const RESTS_AFTER: Duration = Duration::from_millis(1500);
 
 /// Where a session has its files.
 pub struct Places {
@@ -160,6 +164,7 @@ impl Session {
                 () = &mut taken_over => return Ok(End::TakenOver),
                 changed = watch.loaded.changed() => changed.context("the watch has ended")?,
                 _ = slices.changed() => {}
+                never = rest() => match never {},
             }
         }
     }
@@ -227,6 +232,13 @@ impl Session {
         cluster.shutdown().await;
         clean
     }
+}
+
+/// Gives memory back once nothing has changed for a while.
+async fn rest() -> Infallible {
+    tokio::time::sleep(RESTS_AFTER).await;
+    heap::release();
+    std::future::pending().await
 }
 
 /// The directory as the user wrote it.

@@ -15,7 +15,10 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use http::{HeaderValue, Response, StatusCode, header, request, uri::Scheme};
 use portolan_telemetry::metrics::{FilterCalls, FilterFailure as FailureMetric};
-use portolan_translate::snapshot::{FailureMode, WasmFilter};
+use portolan_translate::{
+    Snapshot,
+    snapshot::{FailureMode, WasmFilter},
+};
 use portolan_wasm::{
     EndOfStream, FailureKind, FilterConfig, FilterFailure, Latent, Limits, LocalResponse, Outcome, Phases, Plugin,
     RequestHead, ResponseHead, Stream,
@@ -61,8 +64,8 @@ impl Filters {
     }
 
     /// Once a second: forgets filters that have left the snapshot; their streams keep what they need.
-    pub fn sweep(&self) {
-        self.0.borrow_mut().retain(|_, (spec, _)| Arc::strong_count(spec) > 1);
+    pub fn sweep(&self, snapshot: &Snapshot) {
+        self.0.borrow_mut().retain(|_, (spec, _)| snapshot.wasm_filters.iter().any(|served| Arc::ptr_eq(served, spec)));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     gateway::{Gateways, ListenerEntry, Protocol},
     mesh,
     objects::{ObjectName, Objects},
+    recent::Recent,
     refs::resolver::{Context, Side},
     snapshot::{Hostname, RouteKind},
     statuses::{Note, Severity},
@@ -41,7 +42,7 @@ pub(crate) struct Outcome {
 /// What became of a route under one parent.
 #[derive(Debug)]
 pub(crate) struct ParentOutcome {
-    pub(crate) parent_ref: ParentReference,
+    pub(crate) parent_ref: Arc<ParentReference>,
     pub(crate) target: ParentTarget,
     /// Why the parent does not take it.
     pub(crate) refused: Option<Refusal>,
@@ -80,6 +81,9 @@ pub(crate) struct Attacher<'a> {
     /// Whether listeners are what they were at the last translation.
     pub(crate) same_listeners: bool,
     pub(crate) compiler: Compiler<'a>,
+    /// Thousands of routes have the same parents, and the same to say of them.
+    pub(crate) parent_refs: Recent<ParentReference>,
+    pub(crate) statuses: Recent<RouteStatus>,
 }
 
 /// A route that is being attached.
@@ -160,7 +164,7 @@ impl Attacher<'_> {
             created: created(meta),
             hostnames: std::mem::take(&mut attaching.hostnames),
             parents,
-            status: Arc::new(status),
+            status: self.statuses.share(status),
             notes: std::mem::take(&mut attaching.notes),
             generation: meta.generation,
             contexts: std::mem::take(&mut attaching.used),
@@ -260,7 +264,8 @@ impl Attacher<'_> {
             refused.get_or_insert_with(|| why.clone());
             attachments.clear();
         }
-        ParentOutcome { parent_ref: parent.clone(), target: ParentTarget::Listeners(attachments), refused, compiled }
+        let parent_ref = self.parent_refs.share(parent.clone());
+        ParentOutcome { parent_ref, target: ParentTarget::Listeners(attachments), refused, compiled }
     }
 
     fn choose<T: Route>(
@@ -323,7 +328,8 @@ impl Attacher<'_> {
             Err(why) => (Vec::new(), Some(why)),
         };
         let target = ParentTarget::Service(name.clone(), ports);
-        Some(ParentOutcome { parent_ref: parent.clone(), target, refused, compiled })
+        let parent_ref = self.parent_refs.share(parent.clone());
+        Some(ParentOutcome { parent_ref, target, refused, compiled })
     }
 }
 
@@ -424,7 +430,7 @@ fn status(
             conditions.set("PartiallyInvalid", true, why.reason, why.message.as_str());
         }
         RouteParentStatus {
-            parent_ref: parent.parent_ref.clone(),
+            parent_ref: ParentReference::clone(&parent.parent_ref),
             controller_name: controller.to_string(),
             conditions: conditions.finish(),
         }
