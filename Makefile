@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help deps filters demo test lint e2e bench fuzz crds
+.PHONY: help deps filters demo test lint e2e release bench fuzz crds
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ e2e: filters ## Foreign suites against a running portolan: h2spec, gRPC interop,
 	$(CARGO) build -p portolan
 	python3 -m unittest discover -q -s e2e/strict/tests -t e2e/strict
 	@e2e/strict/run
+
+release: filters ## Build the binary that ships, by a profile of itself under load
+	@tools/release
 
 bench: filters ## Measure against nginx, HAProxy and Envoy, side by side
 	@e2e/bench/run

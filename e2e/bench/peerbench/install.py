@@ -17,11 +17,12 @@ class InstallError(Exception):
     """What could not be installed, and what it takes."""
 
 
-def install() -> None:
-    """Brings everything that the benchmark needs; quick when it is all there."""
+def install(peers: list[str]) -> None:
+    """Brings everything that the benchmark needs to measure these peers; quick when it is all there."""
     places.TARGET.mkdir(parents=True, exist_ok=True)
     _debian_packages()
-    _envoy()
+    if "envoy" in peers:
+        _envoy()
     _certificate()
     _backend()
     _wasm_filter()
@@ -34,9 +35,9 @@ def tools_for_scale() -> None:
 
 
 def build_portolan() -> None:
-    """Builds the binary that ships; cargo itself knows whether it is stale."""
-    _say("cargo build --release -p portolan")
-    _run(["cargo", "build", "--quiet", "--release", "-p", "portolan"], cwd=places.REPOSITORY)
+    """Builds the binary that ships, which takes long where it is stale."""
+    _say("tools/release")
+    _run([str(places.REPOSITORY / "tools" / "release")])
 
 
 def _debian_packages() -> None:

@@ -52,7 +52,7 @@ def main(words: list[str] | None = None) -> int:
     end_in_order()
     try:
         cores = choose_cores()
-        install.install()
+        install.install(options.peers)
         if "portolan" in options.peers and not options.no_build:
             install.build_portolan()
         about = _about(options)

@@ -26,7 +26,7 @@ ENDPOINT_MS_MAX = 10
 OBJECTS_PER_FILE = 100
 POLL_SECONDS = 0.001
 CHANGE_SECONDS_MAX = 10
-SETTLED_SECONDS = 2
+SETTLED_SECONDS = 3
 """How long the process may tidy up before its memory is read."""
 
 HOST = "probe.example.test"
@@ -131,6 +131,7 @@ def probe(size: Size, changes: int, cores: Cores) -> Outcome:
             resident = procfs.memory_kib(process.pid, "VmRSS") / 1024
             route_ms = [_change(changed.change_route, http_port) for _ in range(2 * changes)]
             endpoint_ms = [_change(changed.change_endpoint, http_port) for _ in range(2 * changes)]
+            time.sleep(SETTLED_SECONDS)
             resident = max(resident, procfs.memory_kib(process.pid, "VmRSS") / 1024)
             peak = procfs.memory_kib(process.pid, "VmHWM") / 1024
     return Outcome(start_ms, resident, peak, route_ms, endpoint_ms)
