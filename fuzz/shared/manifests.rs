@@ -67,9 +67,7 @@ fn edges(objects: &Objects) -> Edges {
 /// Requests that come close to the rules of a snapshot.
 fn questions(snapshot: &Snapshot) -> Vec<Question> {
     let ports = snapshot.ports.iter().take(PORTS_MAX);
-    ports
-        .flat_map(|port| rules(port).into_iter().take(RULES_MAX).map(|rule| question(port, &rule.1, &rule.3)))
-        .collect()
+    ports.flat_map(|port| rules(port).take(RULES_MAX).map(|rule| question(port, &rule.1, &rule.3))).collect()
 }
 
 fn question(port: &Port, hostname: &str, path: &str) -> Question {
