@@ -2,6 +2,7 @@
 //! Never runs guest code.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,12 @@ use crate::instance::State;
 use crate::linker;
 use crate::module::{CompileError, Module};
 
-/// How long one unit of the engine's clock is: the resolution of all deadlines.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// The engine's clock ticks this often, whatever the deadlines are: a tick wakes a thread, and ends no call by itself.
+const TICK_MIN: Duration = Duration::from_millis(1);
+/// It ticks no more seldom than this.
+const TICK_MAX: Duration = Duration::from_millis(5);
+/// Ticks within the shortest deadline, if those bounds allow it: a call may be ended two ticks late.
+const TICKS_PER_DEADLINE: u32 = 4;
 
 /// Most that a 32-bit guest can address.
 const MEMORY_MAX: usize = 4 << 30;
@@ -50,6 +55,8 @@ struct Inner {
     config: EngineConfig,
     cache: Option<ModuleCache>,
     clock_started: Mutex<bool>,
+    /// In nanoseconds.
+    tick: Arc<AtomicU64>,
 }
 
 /// The engine cannot be set up.
@@ -94,7 +101,8 @@ impl WasmEngine {
         let engine = Engine::new(&wasmtime_config(&config)).map_err(setup)?;
         let linker = linker::linker(&engine).map_err(setup)?;
         let cache = config.cache.clone().map(|path| ModuleCache::open(path, &engine)).transpose()?;
-        Ok(Self { inner: Arc::new(Inner { engine, linker, config, cache, clock_started: Mutex::new(false) }) })
+        let (clock_started, tick) = (Mutex::new(false), Arc::new(AtomicU64::new(nanos(TICK_MAX))));
+        Ok(Self { inner: Arc::new(Inner { engine, linker, config, cache, clock_started, tick }) })
     }
 
     /// Checks and compiles a module, or loads it from the cache. Takes from a millisecond to seconds of processor time:
@@ -123,28 +131,35 @@ impl WasmEngine {
         self.inner.cache.as_ref()
     }
 
-    /// Starts the thread that moves the engine's clock, once; it ends with the engine.
+    /// Starts the thread that moves the engine's clock, once; it ends with the engine. From now on the clock ticks often
+    /// enough for a deadline of this length.
     ///
     /// # Errors
     /// When the machine gives no thread. Deadlines would not pass then, so no instance may start.
-    pub(crate) fn start_clock(&self) -> std::io::Result<()> {
+    pub(crate) fn start_clock(&self, deadline: Duration) -> std::io::Result<()> {
+        let tick = (deadline / TICKS_PER_DEADLINE).clamp(TICK_MIN, TICK_MAX);
+        self.inner.tick.fetch_min(nanos(tick), Ordering::Relaxed);
         // Held while the thread is started: two clocks would halve all deadlines.
         let mut started = self.inner.clock_started.lock().unwrap_or_else(PoisonError::into_inner);
         if *started {
             return Ok(());
         }
-        let engine = self.inner.engine.weak();
+        let (engine, period) = (self.inner.engine.weak(), self.inner.tick.clone());
         let tick = move || {
             while let Some(engine) = engine.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                std::thread::sleep(TICK);
+                std::thread::sleep(Duration::from_nanos(period.load(Ordering::Relaxed)));
             }
         };
         std::thread::Builder::new().name("wasm-clock".into()).spawn(tick)?;
         *started = true;
         Ok(())
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for WasmEngine {

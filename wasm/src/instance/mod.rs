@@ -11,6 +11,7 @@ mod tasks;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 
@@ -35,8 +36,6 @@ pub(crate) struct Instance {
     inner: RefCell<Inner>,
     exports: Exports,
     pub(crate) env: Rc<Env>,
-    /// The deadline of a callback, in ticks of the engine's clock.
-    ticks_per_call: u64,
     /// Streams that were served to their end.
     served: Cell<u64>,
     /// Set with `Inner::Dead`; here so that asking needs no borrow.
@@ -192,12 +191,12 @@ impl Instance {
         func: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, FilterFailure> {
-        self.call_within(self.ticks_per_call, context, func, params)
+        self.call_within(self.env.config.limits.time_per_call, context, func, params)
     }
 
     fn call_within<P: WasmParams, R: WasmResults>(
         &self,
-        ticks: u64,
+        allowed: Duration,
         context: u32,
         func: &TypedFunc<P, R>,
         params: P,
@@ -211,7 +210,8 @@ impl Instance {
         let state = store.data_mut();
         state.effective = context;
         state.limiter.refused = false;
-        store.set_epoch_deadline(ticks);
+        state.deadline = state::Deadline::of(allowed);
+        store.set_epoch_deadline(1);
         match func.call(&mut **store, params) {
             Ok(result) => {
                 let anything_done = !store.data().done.is_empty();

@@ -4,13 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use wasmtime::{Store, TypedFunc, WasmParams, WasmResults};
 
 use super::exports::func;
+use super::state::Deadline;
 use super::{Env, Exports, Guest, Inner, Instance, ROOT, State};
-use crate::engine::TICK;
 use crate::outcome::{FailureKind, FilterFailure};
 
 impl Instance {
@@ -33,10 +32,14 @@ impl Instance {
         if memory > most {
             return Err(format!("limits.memory is {memory} bytes, more than the {most} of this process"));
         }
-        module.engine.start_clock().map_err(|error| format!("no thread for deadlines: {error}"))?;
+        let limits = &env.config.limits;
+        let shortest = limits.time_per_call.min(limits.time_to_start);
+        module.engine.start_clock(shortest).map_err(|error| format!("no thread for deadlines: {error}"))?;
         let mut store = Store::new(module.engine.raw(), State::new(Rc::clone(env)));
         store.limiter(|state| &mut state.limiter);
-        store.set_epoch_deadline(ticks(env.config.limits.time_to_start));
+        store.data_mut().deadline = Deadline::of(limits.time_to_start);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.tick()));
+        store.set_epoch_deadline(1);
         let text = |error: wasmtime::Error| format!("{error:#}");
         let guest = module.pre.instantiate(&mut store).map_err(text)?;
         let memory = guest.get_memory(&mut store, "memory").ok_or("no memory is exported")?;
@@ -51,7 +54,6 @@ impl Instance {
                 inner: RefCell::new(Inner::Live(Box::new(store))),
                 exports,
                 env: Rc::clone(env),
-                ticks_per_call: ticks(env.config.limits.time_per_call),
                 served: Cell::new(0),
                 dead: Cell::new(false),
                 deleting: Cell::new(false),
@@ -98,7 +100,7 @@ impl Instance {
         func: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, FilterFailure> {
-        let allowed = ticks(self.env.config.limits.time_to_start);
+        let allowed = self.env.config.limits.time_to_start;
         self.call_within(allowed, ROOT, func, params).map_err(|failure| {
             let message = format!("{name}: {}: {}", failure.kind.name(), failure.message);
             self.env.failure(FailureKind::Start, &message)
@@ -139,22 +141,5 @@ impl Initial {
             return Self::Reactor(initialize, main.unwrap_or(Main::None));
         }
         func(guest, store, "_start").map_or(Self::Nothing, Self::Command)
-    }
-}
-
-/// A time in ticks of the engine's clock: never less than asked, so one more than fits.
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_is_never_shorter_than_asked() {
-        assert_eq!(ticks(Duration::from_micros(1)), 2);
-        assert_eq!(ticks(Duration::from_millis(5)), 6);
-        assert_eq!(ticks(Duration::MAX), u64::MAX / 2 + 1);
     }
 }

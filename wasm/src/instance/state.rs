@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::AbortHandle;
-use wasmtime::{Memory, ResourceLimiter, TypedFunc};
+use wasmtime::{Memory, ResourceLimiter, TypedFunc, UpdateDeadline};
 
 use super::Instance;
 use super::slots::{ROOT, Slot, Slots};
@@ -32,6 +32,8 @@ pub struct State {
     pub(crate) instance: Weak<Instance>,
     pub(crate) guest: Option<Guest>,
     pub(crate) limiter: Limiter,
+    /// Of the call that runs.
+    pub(crate) deadline: Deadline,
     pub(crate) slots: Slots,
     /// The context that host functions act on: the callback's, until the guest sets another.
     pub(crate) effective: u32,
@@ -56,6 +58,15 @@ pub(crate) struct Guest {
     pub(crate) memory: Memory,
     /// Not there while it runs.
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
+}
+
+/// How long a call into the guest may take. Read at ticks of the engine's clock alone, so that the many calls during which
+/// none comes read no clock.
+#[derive(Debug, Default)]
+pub(crate) struct Deadline {
+    allowed: Duration,
+    /// The first tick during the call.
+    since: Option<Instant>,
 }
 
 /// HTTP calls that are awaited.
@@ -125,6 +136,7 @@ impl State {
             instance: Weak::new(),
             guest: None,
             limiter,
+            deadline: Deadline::default(),
             slots: Slots::default(),
             effective: ROOT,
             calls: Calls::default(),
@@ -161,6 +173,22 @@ impl State {
             || self.ticks.period.is_some()
             || !self.queues.is_empty()
             || self.slots.live() > 1
+    }
+}
+
+// === impl Deadline ===
+
+impl Deadline {
+    /// For a call that begins now.
+    pub(crate) fn of(allowed: Duration) -> Self {
+        Self { allowed, since: None }
+    }
+
+    /// What a tick means for the call: never its end before the time that is allowed.
+    pub(crate) fn tick(&mut self) -> UpdateDeadline {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        if now.duration_since(since) >= self.allowed { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
     }
 }
 
@@ -257,6 +285,18 @@ mod tests {
         assert_eq!(rate.count(at(1), 2), LogVerdict::Drop);
         assert_eq!(rate.count(at(2), 2), LogVerdict::Write { dropped: 2 });
         assert_eq!(rate.count(at(2), 2), LogVerdict::Write { dropped: 0 });
+    }
+
+    #[test]
+    fn a_call_is_never_ended_before_its_time() {
+        let mut long = Deadline::of(Duration::from_secs(3600));
+        for _ in 0..3 {
+            assert!(matches!(long.tick(), UpdateDeadline::Continue(1)));
+        }
+        let mut short = Deadline::of(Duration::from_millis(2));
+        assert!(matches!(short.tick(), UpdateDeadline::Continue(1)), "the first tick may come at once");
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(matches!(short.tick(), UpdateDeadline::Interrupt));
     }
 
     #[test]
