@@ -21,15 +21,14 @@ pub struct Told {
     directory: PathBuf,
     last: Option<Arc<Loaded>>,
     /// The ports of the last table, and the table's hash: of thousands of routes it is long.
-    ports: Vec<Arc<Port>>,
-    table: u64,
+    table: Option<(Vec<Arc<Port>>, u64)>,
     greeted: bool,
 }
 
 impl Told {
     /// Nothing was told yet.
     pub fn new(admin: SocketAddr, directory: PathBuf) -> Self {
-        Self { admin, directory, last: None, ports: Vec::new(), table: 0, greeted: false }
+        Self { admin, directory, last: None, table: None, greeted: false }
     }
 
     /// Whether the files changed since the last time.
@@ -73,16 +72,17 @@ impl Told {
 
     /// The table of listeners, if it is another than before.
     fn new_table(&mut self, snapshot: &Snapshot) -> Option<String> {
-        let same_ports = self.ports.len() == snapshot.ports.len()
-            && self.ports.iter().zip(snapshot.ports.iter()).all(|(before, now)| Arc::ptr_eq(before, now));
-        if same_ports {
+        let same = |(before, _): &(Vec<Arc<Port>>, u64)| {
+            before.len() == snapshot.ports.len() && before.iter().zip(&snapshot.ports).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        if self.table.as_ref().is_some_and(same) {
             return None;
         }
-        self.ports = snapshot.ports.to_vec();
         let table = listeners(snapshot).to_string();
         let mut hasher = DefaultHasher::new();
         table.hash(&mut hasher);
-        (std::mem::replace(&mut self.table, hasher.finish()) != hasher.finish()).then_some(table)
+        let before = self.table.replace((snapshot.ports.clone(), hasher.finish()));
+        before.is_none_or(|(_, hash)| hash != hasher.finish()).then_some(table)
     }
 }
 

@@ -135,3 +135,10 @@ fn a_directory_that_does_not_exist_is_wrong_use() {
     assert_eq!(told.code, 2, "{}", told.text);
     assert!(told.text.contains("/nonexistent/manifests"), "{}", told.text);
 }
+
+#[tokio::test]
+async fn notes_are_told_where_nothing_is_listened_on_yet() {
+    let foreign = "apiVersion: example.com/v1\nkind: Foreign\nmetadata: {name: f}\n".to_owned();
+    let dev = Dev::start([foreign]).await;
+    assert!(dev.output().contains("note: ") && dev.output().contains("PARENT"), "{}", dev.output());
+}
