@@ -62,8 +62,8 @@ pub struct Chain {
 
 /// Why a body goes no further.
 pub enum Stop {
-    /// A filter answers in its place.
-    Answered(Box<LocalResponse>),
+    /// The filter of this name answers in its place.
+    Answered(Box<LocalResponse>, String),
     /// It failed.
     Failed(RequestError),
 }
@@ -137,9 +137,9 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Driver<B> {
     fn fail(&self, stop: Stop) -> BodyError {
         match stop {
             Stop::Failed(error) => error,
-            Stop::Answered(response) => {
+            Stop::Answered(response, name) => {
                 *self.answered.borrow_mut() = Some(response);
-                ErrorKind::FilterAnswered.into()
+                RequestError::new(ErrorKind::FilterAnswered, name)
             }
         }
     }
@@ -211,7 +211,7 @@ impl Chain {
         match outcome {
             BodyOutcome::Forward(bytes) => Ok(Some(bytes)),
             BodyOutcome::Hold => Ok(None),
-            BodyOutcome::Respond(response) => Err(Stop::Answered(Box::new(response))),
+            BodyOutcome::Respond(response) => Err(Stop::Answered(Box::new(response), filter.name())),
             BodyOutcome::Reset => Err(Stop::Failed(reset(&filter.name()))),
             BodyOutcome::Failed(failure) => {
                 filter.filter.failed(&failure).map_err(Stop::Failed)?;
@@ -238,7 +238,7 @@ impl Chain {
             };
             match outcome {
                 TrailersOutcome::Continue(bytes) => held = joined(held, bytes),
-                TrailersOutcome::Respond(response) => return Err(Stop::Answered(Box::new(response))),
+                TrailersOutcome::Respond(response) => return Err(Stop::Answered(Box::new(response), filter.name())),
                 TrailersOutcome::Reset => return Err(Stop::Failed(reset(&filter.name()))),
                 TrailersOutcome::Failed(failure) => {
                     filter.filter.failed(&failure).map_err(Stop::Failed)?;

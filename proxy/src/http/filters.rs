@@ -293,7 +293,7 @@ async fn filter_response_body(
     match body {
         ResponseBody::Full(bytes) => match chain.whole(bytes).await {
             Ok(bytes) => Ok(ResponseBody::from(bytes)),
-            Err(Stop::Answered(local)) => Ok(instead(response, *local, "body", record)),
+            Err(Stop::Answered(local, filter)) => Ok(instead(response, *local, filter, record)),
             Err(Stop::Failed(error)) => Err(error),
         },
         // The head is gone before a filter could answer: such a body ends with an error.

@@ -4,6 +4,8 @@ use crate::h1::write_field;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use std::net::IpAddr;
 
+/// How the names of all fields begin that tell where a request came from.
+const X_FORWARDED: &str = "x-forwarded-";
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `X-Forwarded-Proto`.
@@ -83,9 +85,9 @@ impl Forwarded {
 
     /// Whether it may add a field of this name, in whatever case.
     pub fn may_be(name: &[u8]) -> bool {
-        const PREFIX: &[u8] = b"x-forwarded-";
+        let start = name.get(..X_FORWARDED.len());
         name.eq_ignore_ascii_case(b"via")
-            || name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+            || start.is_some_and(|start| start.eq_ignore_ascii_case(X_FORWARDED.as_bytes()))
     }
 
     /// Whether what the peer says of its clients is kept.
@@ -245,7 +247,7 @@ fn remove_forwarded(headers: &mut HeaderMap) {
 }
 
 fn is_forwarded(name: &str) -> bool {
-    name == "forwarded" || name.starts_with("x-forwarded-")
+    name == "forwarded" || name.starts_with(X_FORWARDED)
 }
 
 /// Whether the request wants to leave HTTP: the value of Upgrade, where Connection names it.
