@@ -96,9 +96,8 @@ impl Stage {
         };
         self.last = Some((read.clone(), set.clone()));
         set.objects.endpoint_slices = read.endpoint_slices.clone();
-        let mut slices = slices.peekable();
-        if slices.peek().is_some() {
-            set.objects.endpoint_slices.extend(slices.map(|(name, slice)| (name, slice.clone())));
+        for (name, slice) in slices {
+            set.objects.endpoint_slices.insert(name, slice.clone());
         }
         set.edges.modules = self.modules.load(read, &mut set.notes);
         set

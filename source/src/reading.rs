@@ -230,6 +230,7 @@ mod tests {
         let found = read_file(Path::new("/nowhere/at/all.yaml"), FileMemory::default(), &mut Allowance::default());
         assert_eq!(found.map(|_| ()), Err(Unreadable::Gone));
     }
+
     #[cfg(unix)]
     #[test]
     fn a_file_that_rests_is_read_once_and_any_change_of_it_is_seen() {

@@ -31,7 +31,6 @@ macro_rules! kinds {
             pub(crate) fn since(last: Option<&Retained>, objects: &Objects) -> Self {
                 Self { $($field: Changed::between(last.map(|last| &last.$field), &objects.$field),)* }
             }
-
         }
 
         impl From<&Objects> for Retained {

@@ -49,30 +49,45 @@ impl serde::Serialize for ObjectName {
 /// changed is known by identity.
 pub struct Store<T>(Arc<BTreeMap<ObjectName, Arc<T>>>);
 
-/// All objects that matter to translation. Objects that failed admission are not among them.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs, reason = "each field holds the objects of the kind that it names")]
-pub struct Objects {
-    pub gateway_classes: Store<GatewayClass>,
-    pub gateways: Store<Gateway>,
-    pub listener_sets: Store<ListenerSet>,
-    pub http_routes: Store<HTTPRoute>,
-    pub grpc_routes: Store<GRPCRoute>,
-    pub tls_routes: Store<TLSRoute>,
-    pub tcp_routes: Store<TCPRoute>,
-    pub udp_routes: Store<UDPRoute>,
-    pub reference_grants: Store<ReferenceGrant>,
-    pub backend_tls_policies: Store<BackendTLSPolicy>,
-    pub wasm_filters: Store<WasmFilter>,
-    pub services: Store<Service>,
-    pub endpoint_slices: Store<EndpointSlice>,
-    pub secrets: Store<Secret>,
-    pub config_maps: Store<ConfigMap>,
-    pub namespaces: Store<Namespace>,
-    pub deployments: Store<Deployment>,
-    pub stateful_sets: Store<StatefulSet>,
-    pub daemon_sets: Store<DaemonSet>,
-    pub pods: Store<Pod>,
+macro_rules! objects {
+    ($($field:ident: $kind:ident,)*) => {
+        /// All objects that matter to translation. Objects that failed admission are not among them.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        #[allow(missing_docs, reason = "each field holds the objects of the kind that it names")]
+        pub struct Objects {
+            $(pub $field: Store<$kind>,)*
+        }
+
+        impl Objects {
+            /// Whether all stores are the same maps.
+            fn is_same(&self, other: &Self) -> bool {
+                true $(&& self.$field.is_same(&other.$field))*
+            }
+        }
+    };
+}
+
+objects! {
+    gateway_classes: GatewayClass,
+    gateways: Gateway,
+    listener_sets: ListenerSet,
+    http_routes: HTTPRoute,
+    grpc_routes: GRPCRoute,
+    tls_routes: TLSRoute,
+    tcp_routes: TCPRoute,
+    udp_routes: UDPRoute,
+    reference_grants: ReferenceGrant,
+    backend_tls_policies: BackendTLSPolicy,
+    wasm_filters: WasmFilter,
+    services: Service,
+    endpoint_slices: EndpointSlice,
+    secrets: Secret,
+    config_maps: ConfigMap,
+    namespaces: Namespace,
+    deployments: Deployment,
+    stateful_sets: StatefulSet,
+    daemon_sets: DaemonSet,
+    pods: Pod,
 }
 
 // === impl Objects ===
@@ -80,48 +95,7 @@ pub struct Objects {
 impl Objects {
     /// Whether all is the same but EndpointSlices; told by identity alone.
     pub fn same_but_endpoints(&self, other: &Self) -> bool {
-        // Named one by one, so that a new field is not forgotten.
-        let Self {
-            gateway_classes,
-            gateways,
-            listener_sets,
-            http_routes,
-            grpc_routes,
-            tls_routes,
-            tcp_routes,
-            udp_routes,
-            reference_grants,
-            backend_tls_policies,
-            wasm_filters,
-            services,
-            endpoint_slices: _,
-            secrets,
-            config_maps,
-            namespaces,
-            deployments,
-            stateful_sets,
-            daemon_sets,
-            pods,
-        } = self;
-        gateway_classes.is_same(&other.gateway_classes)
-            && gateways.is_same(&other.gateways)
-            && listener_sets.is_same(&other.listener_sets)
-            && http_routes.is_same(&other.http_routes)
-            && grpc_routes.is_same(&other.grpc_routes)
-            && tls_routes.is_same(&other.tls_routes)
-            && tcp_routes.is_same(&other.tcp_routes)
-            && udp_routes.is_same(&other.udp_routes)
-            && reference_grants.is_same(&other.reference_grants)
-            && backend_tls_policies.is_same(&other.backend_tls_policies)
-            && wasm_filters.is_same(&other.wasm_filters)
-            && services.is_same(&other.services)
-            && secrets.is_same(&other.secrets)
-            && config_maps.is_same(&other.config_maps)
-            && namespaces.is_same(&other.namespaces)
-            && deployments.is_same(&other.deployments)
-            && stateful_sets.is_same(&other.stateful_sets)
-            && daemon_sets.is_same(&other.daemon_sets)
-            && pods.is_same(&other.pods)
+        Self { endpoint_slices: other.endpoint_slices.clone(), ..self.clone() }.is_same(other)
     }
 }
 

@@ -13,9 +13,9 @@ use crate::instance::State;
 use crate::linker;
 use crate::module::{CompileError, Module};
 
-/// The engine's clock ticks this often, whatever the deadlines are: a tick wakes a thread, and ends no call by itself.
+/// The engine's clock ticks no more often than this, however short deadlines are: each tick wakes a thread.
 const TICK_MIN: Duration = Duration::from_millis(1);
-/// It ticks no more seldom than this.
+/// Nor does it tick more seldom than this.
 const TICK_MAX: Duration = Duration::from_millis(5);
 /// Ticks within the shortest deadline, if those bounds allow it: a call may be ended two ticks late.
 const TICKS_PER_DEADLINE: u32 = 4;
@@ -139,7 +139,7 @@ impl WasmEngine {
     pub(crate) fn start_clock(&self, deadline: Duration) -> std::io::Result<()> {
         let tick = (deadline / TICKS_PER_DEADLINE).clamp(TICK_MIN, TICK_MAX);
         self.inner.tick.fetch_min(nanos(tick), Ordering::Relaxed);
-        // Held while the thread is started: two clocks would halve all deadlines.
+        // Held while the thread is started: one clock is enough.
         let mut started = self.inner.clock_started.lock().unwrap_or_else(PoisonError::into_inner);
         if *started {
             return Ok(());
