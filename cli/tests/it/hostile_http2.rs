@@ -96,7 +96,7 @@ async fn streams_that_are_reset_at_once_end_the_connection() {
         [headers(stream, END_STREAM | END_HEADERS, &get()), reset(stream)].concat()
     });
     assert_ne!(flood(&dev, frames).await, End::Silent, "the connection goes on");
-    dev.limit_above("h2_pending_resets_max", 0).await;
+    dev.limit_above("h2_flood", 0).await;
     assert_eq!(dev.ask("http://a.test:8080/").status().await, 200);
     assert!(dev.resident_kib() < before + 64 * 1024);
     dev.assert_alive();
@@ -110,8 +110,22 @@ async fn a_head_of_endless_continuations_ends_the_connection() {
     let first = headers(1, END_STREAM, &get());
     let frames = std::iter::once(first).chain((0..2_000).map(|_| continuation(1, 0, &more)));
     assert_ne!(flood(&dev, frames).await, End::Silent);
+    dev.limit_above("h2_flood", 0).await;
     let empty = std::iter::once(headers(1, END_STREAM, &get())).chain((0..100_000).map(|_| continuation(1, 0, &[])));
     assert_ne!(flood(&dev, empty).await, End::Silent, "also if they hold nothing");
+    dev.limit_above("h2_flood", 1).await;
+    assert!(dev.resident_kib() < before + 64 * 1024);
+    assert_eq!(dev.ask("http://a.test:8080/").http2().status().await, 200);
+    dev.assert_alive();
+}
+
+#[tokio::test]
+async fn a_body_of_endless_crumbs_ends_the_connection() {
+    let mut dev = serving().await;
+    let before = dev.resident_kib();
+    let crumbs = (0..500_000).map(|_| data(1, b""));
+    assert_ne!(flood(&dev, std::iter::once(headers(1, END_HEADERS, &get())).chain(crumbs)).await, End::Silent);
+    dev.limit_above("h2_flood", 0).await;
     assert!(dev.resident_kib() < before + 64 * 1024);
     assert_eq!(dev.ask("http://a.test:8080/").http2().status().await, 200);
     dev.assert_alive();

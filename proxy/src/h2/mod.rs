@@ -38,8 +38,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io: S) {
         serving.as_mut().poll(cx)
     });
     if let Some(Err(error)) = ended.await {
-        if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
-            conn.worker.limit_reached("h2_pending_resets_max");
+        // The crate does not say what there was too much of.
+        if error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
+            conn.worker.limit_reached("h2_flood");
         }
         tracing::debug!(peer = %conn.peer, %error, "a client's connection ended");
     }
