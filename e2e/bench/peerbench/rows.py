@@ -11,9 +11,12 @@ from .rules import MIX_HOST, MIX_PATH, Scenario
 
 PEERS = {peer.name: peer for peer in (NGINX, HAPROXY, ENVOY, PORTOLAN)}
 
+FILTERED = "+wasm"
+"""Ends the name of a contender with a filter."""
+
 _SUFFIXES = {
     Scenario.SERVE: "",
-    Scenario.FILTER: "+wasm",
+    Scenario.FILTER: FILTERED,
     Scenario.ONE_RULE: "/1",
     Scenario.THOUSAND_RULES: "/1000",
 }
