@@ -2,6 +2,7 @@
 //! Kubernetes client and no files, and not how traffic was led to it.
 
 mod accept;
+mod batch;
 mod body;
 mod budget;
 mod clock;

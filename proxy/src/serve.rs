@@ -27,8 +27,8 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
+    runtime::LocalOptions,
     sync::{Notify, mpsc},
-    task::LocalSet,
 };
 
 /// How often a worker looks at what is due.
@@ -72,8 +72,8 @@ pub fn is_served_by(key: BindKey, worker: usize, workers: usize) -> bool {
 
 /// Runs a worker to its end, on the current thread.
 pub fn run_worker(shared: Arc<Shared>, id: u16, orders: mpsc::Receiver<Order>, connections: Arc<AtomicUsize>) {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, Life::new(shared, id, connections).live(orders)),
+    match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime.block_on(Life::new(shared, id, connections).live(orders)),
         Err(error) => tracing::error!(%error, "a worker cannot start"),
     }
 }

@@ -1,6 +1,7 @@
 //! A worker: one thread, one current-thread runtime, its own connections to backends and its own view of the snapshot.
 
 use crate::{
+    batch::Batch,
     budget::RetryBudget,
     clock,
     filter::Filters,
@@ -31,6 +32,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Backends.
     pub upstreams: Upstreams,
+    /// Where requests meet before they write.
+    pub batch: Batch,
     /// Random numbers that need no secrecy.
     pub rng: Rng,
     /// Random numbers of traces.
@@ -102,6 +105,7 @@ impl Worker {
         Self {
             id,
             upstreams: Upstreams::new(shared.limits.clone(), shared.health.clone(), metrics.clone()),
+            batch: Batch::default(),
             rng: Rng::new(seed),
             ids: RefCell::new(IdRng::from_system()),
             metrics,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 /// The head of a request. The engine derives `host`, framing and hop-by-hop headers itself when it sends the request:
 /// what a filter writes into those is not binding.
@@ -35,6 +35,15 @@ pub trait Latent {
     fn add(&self, head: &mut RequestHead);
 }
 
+/// Something of the caller's that has a head, which a filter works on while its phase runs.
+pub trait Lend<H> {
+    /// Moves the head into `head`.
+    fn lend(&mut self, head: &mut H);
+
+    /// Moves it back as the filter left it. No headers are left in `head`, and nothing latent.
+    fn take_back(&mut self, head: &mut H);
+}
+
 /// The head of a response.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseHead {
@@ -42,6 +51,50 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// All other headers.
     pub headers: HeaderMap,
+}
+
+// === impl Lend ===
+
+impl<H, T: Lend<H>> Lend<H> for &mut T {
+    fn lend(&mut self, head: &mut H) {
+        T::lend(self, head);
+    }
+
+    fn take_back(&mut self, head: &mut H) {
+        T::take_back(self, head);
+    }
+}
+
+impl Lend<Self> for RequestHead {
+    fn lend(&mut self, head: &mut Self) {
+        std::mem::swap(self, head);
+    }
+
+    fn take_back(&mut self, head: &mut Self) {
+        std::mem::swap(self, head);
+    }
+}
+
+impl Lend<Self> for ResponseHead {
+    fn lend(&mut self, head: &mut Self) {
+        std::mem::swap(self, head);
+    }
+
+    fn take_back(&mut self, head: &mut Self) {
+        std::mem::swap(self, head);
+    }
+}
+
+impl Lend<ResponseHead> for Response<()> {
+    fn lend(&mut self, head: &mut ResponseHead) {
+        head.status = self.status();
+        std::mem::swap(self.headers_mut(), &mut head.headers);
+    }
+
+    fn take_back(&mut self, head: &mut ResponseHead) {
+        *self.status_mut() = head.status;
+        std::mem::swap(self.headers_mut(), &mut head.headers);
+    }
 }
 
 // === impl RequestHead ===

@@ -46,7 +46,7 @@ pub use encoding::{
     EncodingError, OwnedPair, Pair, PairLimits, decode_pairs, encode_pairs, fuzz_encodings, path_segments,
 };
 pub use engine::{EngineConfig, EngineError, WasmEngine};
-pub use head::{Latent, RequestHead, ResponseHead};
+pub use head::{Latent, Lend, RequestHead, ResponseHead};
 pub use host::{CallError, CallRequest, CallResponse, Host, LogLevel};
 pub use module::{AbiVersion, CompileError, Digest256, Module, Phases};
 pub use outcome::{
@@ -54,4 +54,4 @@ pub use outcome::{
 };
 pub use plugin::Plugin;
 pub use shared::{FilterStats, LimitKind, MetricKind, MetricSnapshot, MetricValue, Shared};
-pub use stream::{RouteChoice, Stream};
+pub use stream::{Phase, RouteChoice, Stream};

@@ -32,7 +32,7 @@ pub enum Outcome {
     /// On to the next filter.
     Continue,
     /// Answer with this instead. From a response phase: in place of the response, if nothing of it has left yet.
-    Respond(LocalResponse),
+    Respond(Box<LocalResponse>),
     /// The filter closes the stream: reset it without an answer.
     Reset,
     /// The filter did not decide.
@@ -48,7 +48,7 @@ pub enum BodyOutcome {
     /// The filter holds the body back; go on with the next piece (or with [`released`](crate::Stream::released)).
     Hold,
     /// As [`Outcome::Respond`].
-    Respond(LocalResponse),
+    Respond(Box<LocalResponse>),
     /// As [`Outcome::Reset`].
     Reset,
     /// As [`Outcome::Failed`]; what was held can be had by [`take_held`](crate::Stream::take_held).
@@ -62,7 +62,7 @@ pub enum TrailersOutcome {
     /// Send these bytes, which the filter had held back, and then the trailers.
     Continue(Bytes),
     /// As [`Outcome::Respond`].
-    Respond(LocalResponse),
+    Respond(Box<LocalResponse>),
     /// As [`Outcome::Reset`].
     Reset,
     /// As [`Outcome::Failed`].

@@ -3,13 +3,14 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Ready, poll_fn, ready};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use futures_util::future::{Either, LocalBoxFuture};
 use http::HeaderMap;
 
-use crate::head::{RequestHead, ResponseHead};
+use crate::head::{Lend, RequestHead, ResponseHead};
 use crate::instance::{BodyStep, Instance, Settled, Slot, Step, joined};
 use crate::map::MapRef;
 use crate::outcome::{BodyOutcome, Direction, EndOfStream, Outcome, TrailersOutcome};
@@ -26,6 +27,9 @@ pub struct Stream {
     finished: Cell<bool>,
 }
 
+/// A headers phase whose callback has run: decided, or paused until the filter decides.
+pub type Phase<'a> = Either<Ready<Outcome>, LocalBoxFuture<'a, Outcome>>;
+
 /// Whether the engine's choice of a route is still good after the request's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteChoice {
@@ -40,20 +44,27 @@ impl Stream {
         Self { instance, id, finished: Cell::new(false) }
     }
 
-    /// The request's headers. The filter works on `head` itself.
-    pub async fn request_headers(&self, head: &mut RequestHead, end: EndOfStream) -> Outcome {
-        let count = MapRef::Request(head).len();
-        let lent = Lent::new(self, head, REQUEST_HEAD);
-        let step = lent.stream.instance.headers(self.id, Direction::Request, count, end);
-        self.decided(Direction::Request, step).await.into()
+    /// The request's headers. The filter works on the head itself; it has been called when this returns.
+    #[must_use]
+    pub fn request_headers<'a, T: Lend<RequestHead> + 'a>(&'a self, head: T, end: EndOfStream) -> Phase<'a> {
+        self.headers(Direction::Request, end, Lent::new(self, head, Place::<T>::REQUEST_HEAD))
     }
 
-    /// The response's headers. The filter works on `head` itself.
-    pub async fn response_headers(&self, head: &mut ResponseHead, end: EndOfStream) -> Outcome {
-        let count = MapRef::Response(head).len();
-        let lent = Lent::new(self, head, RESPONSE_HEAD);
-        let step = lent.stream.instance.headers(self.id, Direction::Response, count, end);
-        self.decided(Direction::Response, step).await.into()
+    /// The response's headers, in the same way.
+    #[must_use]
+    pub fn response_headers<'a, T: Lend<ResponseHead> + 'a>(&'a self, head: T, end: EndOfStream) -> Phase<'a> {
+        self.headers(Direction::Response, end, Lent::new(self, head, Place::<T>::RESPONSE_HEAD))
+    }
+
+    fn headers<'a, T: 'a>(&'a self, direction: Direction, end: EndOfStream, lent: Lent<'a, T>) -> Phase<'a> {
+        match self.instance.headers(self.id, direction, lent.count, end) {
+            Step::Settled(settled) => Either::Left(ready(settled.into())),
+            Step::Paused => Either::Right(Box::pin(async move {
+                let settled = self.settled(direction).await;
+                drop(lent);
+                settled.into()
+            })),
+        }
     }
 
     /// A piece of the request's body; an empty one may end it.
@@ -120,25 +131,21 @@ impl Stream {
     }
 
     async fn trailers(&self, direction: Direction, trailers: &mut HeaderMap) -> TrailersOutcome {
-        let count = trailers.len();
         let place = match direction {
-            Direction::Request => REQUEST_TRAILERS,
-            Direction::Response => RESPONSE_TRAILERS,
+            Direction::Request => Place::REQUEST_TRAILERS,
+            Direction::Response => Place::RESPONSE_TRAILERS,
         };
         let lent = Lent::new(self, trailers, place);
-        let step = lent.stream.instance.trailers(self.id, direction, count);
-        match self.decided(direction, step).await {
+        let settled = match self.instance.trailers(self.id, direction, lent.count) {
+            Step::Settled(settled) => settled,
+            Step::Paused => self.settled(direction).await,
+        };
+        drop(lent);
+        match settled {
             Settled::Continue => TrailersOutcome::Continue(self.instance.take_body(self.id, direction)),
             Settled::Respond(response) => TrailersOutcome::Respond(response),
             Settled::Reset => TrailersOutcome::Reset,
             Settled::Failed(failure) => TrailersOutcome::Failed(failure),
-        }
-    }
-
-    async fn decided(&self, direction: Direction, step: Step) -> Settled {
-        match step {
-            Step::Settled(settled) => settled,
-            Step::Paused => self.settled(direction).await,
         }
     }
 
@@ -185,43 +192,54 @@ impl From<Settled> for BodyOutcome {
 /// Something of the caller's that is with the filter until this is dropped, however the phase ends.
 struct Lent<'a, T> {
     stream: &'a Stream,
-    held: &'a mut T,
+    held: T,
     place: Place<T>,
+    /// The pairs that the filter is told of.
+    count: usize,
 }
 
 /// How something is lent to a slot, and given back; `keep`: a copy stays, for later phases and the log.
 struct Place<T> {
-    lend: fn(&mut Slot, &mut T),
+    /// Says how many pairs there are.
+    lend: fn(&mut Slot, &mut T) -> usize,
     give_back: fn(&mut Slot, &mut T, keep: bool),
 }
 
-const REQUEST_HEAD: Place<RequestHead> = Place {
-    lend: |slot, theirs| slot.request_head.lend(theirs),
-    give_back: |slot, theirs, keep| slot.request_head.give_back(theirs, keep),
-};
-const RESPONSE_HEAD: Place<ResponseHead> = Place {
-    lend: |slot, theirs| slot.response_head.lend(theirs),
-    give_back: |slot, theirs, keep| slot.response_head.give_back(theirs, keep),
-};
-const REQUEST_TRAILERS: Place<HeaderMap> = Place {
-    lend: |slot, theirs| slot.request.lend_trailers(theirs),
-    give_back: |slot, theirs, _| slot.request.give_back_trailers(theirs),
-};
-const RESPONSE_TRAILERS: Place<HeaderMap> = Place {
-    lend: |slot, theirs| slot.response.lend_trailers(theirs),
-    give_back: |slot, theirs, _| slot.response.give_back_trailers(theirs),
-};
+impl<T: Lend<RequestHead>> Place<T> {
+    const REQUEST_HEAD: Self = Self {
+        lend: |slot, theirs| MapRef::Request(slot.request_head.lend(theirs)).len(),
+        give_back: |slot, theirs, keep| slot.request_head.give_back(theirs, keep),
+    };
+}
+
+impl<T: Lend<ResponseHead>> Place<T> {
+    const RESPONSE_HEAD: Self = Self {
+        lend: |slot, theirs| MapRef::Response(slot.response_head.lend(theirs)).len(),
+        give_back: |slot, theirs, keep| slot.response_head.give_back(theirs, keep),
+    };
+}
+
+impl Place<&mut HeaderMap> {
+    const REQUEST_TRAILERS: Self = Self {
+        lend: |slot, theirs| slot.request.lend_trailers(theirs),
+        give_back: |slot, theirs, _| slot.request.give_back_trailers(theirs),
+    };
+    const RESPONSE_TRAILERS: Self = Self {
+        lend: |slot, theirs| slot.response.lend_trailers(theirs),
+        give_back: |slot, theirs, _| slot.response.give_back_trailers(theirs),
+    };
+}
 
 impl<'a, T> Lent<'a, T> {
-    fn new(stream: &'a Stream, held: &'a mut T, place: Place<T>) -> Self {
-        stream.instance.with_slot(stream.id, |slot, _| (place.lend)(slot, held));
-        Self { stream, held, place }
+    fn new(stream: &'a Stream, mut held: T, place: Place<T>) -> Self {
+        let count = stream.instance.with_slot(stream.id, |slot, _| (place.lend)(slot, &mut held));
+        Self { stream, held, place, count: count.unwrap_or_default() }
     }
 }
 
 impl<T> Drop for Lent<'_, T> {
     fn drop(&mut self) {
         let keep = self.stream.instance.env.config.module.reads_headers();
-        self.stream.instance.with_slot(self.stream.id, |slot, _| (self.place.give_back)(slot, self.held, keep));
+        self.stream.instance.with_slot(self.stream.id, |slot, _| (self.place.give_back)(slot, &mut self.held, keep));
     }
 }

@@ -211,7 +211,7 @@ impl Chain {
         match outcome {
             BodyOutcome::Forward(bytes) => Ok(Some(bytes)),
             BodyOutcome::Hold => Ok(None),
-            BodyOutcome::Respond(response) => Err(Stop::Answered(Box::new(response), filter.name())),
+            BodyOutcome::Respond(response) => Err(Stop::Answered(response, filter.name())),
             BodyOutcome::Reset => Err(Stop::Failed(reset(&filter.name()))),
             BodyOutcome::Failed(failure) => {
                 filter.filter.failed(&failure).map_err(Stop::Failed)?;
@@ -238,7 +238,7 @@ impl Chain {
             };
             match outcome {
                 TrailersOutcome::Continue(bytes) => held = joined(held, bytes),
-                TrailersOutcome::Respond(response) => return Err(Stop::Answered(Box::new(response), filter.name())),
+                TrailersOutcome::Respond(response) => return Err(Stop::Answered(response, filter.name())),
                 TrailersOutcome::Reset => return Err(Stop::Failed(reset(&filter.name()))),
                 TrailersOutcome::Failed(failure) => {
                     filter.filter.failed(&failure).map_err(Stop::Failed)?;

@@ -13,16 +13,20 @@ use crate::{
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{HeaderValue, Response, StatusCode, header, request, uri::Scheme};
+use http::{
+    HeaderValue, Response, StatusCode, header, request,
+    uri::{PathAndQuery, Scheme},
+};
 use portolan_telemetry::metrics::{FilterCalls, FilterFailure as FailureMetric};
 use portolan_translate::{
     Snapshot,
     snapshot::{FailureMode, WasmFilter},
 };
 use portolan_wasm::{
-    EndOfStream, FailureKind, FilterConfig, FilterFailure, Latent, Limits, LocalResponse, Outcome, Phases, Plugin,
-    RequestHead, ResponseHead, Stream,
+    EndOfStream, FailureKind, FilterConfig, FilterFailure, Latent, Lend, Limits, LocalResponse, Outcome, Phases,
+    Plugin, RequestHead, Stream,
 };
+use smallvec::SmallVec;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
 /// Filters of one worker, by their address in the snapshot, which each entry keeps from meaning anything else.
@@ -43,6 +47,19 @@ pub struct Filter {
 pub struct FilterStream {
     filter: Rc<Filter>,
     stream: Stream,
+}
+
+/// Streams in filters, of which there is seldom more than one.
+pub type Streams = SmallVec<[Rc<FilterStream>; 1]>;
+
+/// The head of a request on its way into a filter.
+pub struct LentRequest<'a> {
+    /// The head.
+    pub head: &'a mut request::Parts,
+    /// Headers that are not among those of the head yet; `None` once they are.
+    pub latent: &'a mut Option<Rc<dyn Latent>>,
+    /// Whether it came over TLS.
+    pub tls: bool,
 }
 
 /// What a filter made of a phase.
@@ -148,25 +165,13 @@ impl FilterStream {
         self.filter.spec.name.to_string()
     }
 
-    /// The request's headers, and `latent` ones: `None` once they are among the others.
-    pub async fn request_headers(
-        &self,
-        head: &mut request::Parts,
-        latent: &mut Option<Rc<Info>>,
-        tls: bool,
-        end: EndOfStream,
-    ) -> Result<Verdict, RequestError> {
+    /// The request's headers.
+    pub async fn request_headers(&self, head: LentRequest<'_>, end: EndOfStream) -> Result<Verdict, RequestError> {
         if !self.phases().request_headers {
             return Ok(Verdict::Continue);
         }
         let started = Instant::now();
-        let mut lent = lend_request(head, tls);
-        lent.latent = latent.clone().map(|info| info as Rc<dyn Latent>);
-        let outcome = self.stream.request_headers(&mut lent, end).await;
-        if lent.latent.is_none() {
-            *latent = None;
-        }
-        return_request(head, lent);
+        let outcome = self.stream.request_headers(head, end).await;
         self.judge(outcome, started)
     }
 
@@ -180,10 +185,7 @@ impl FilterStream {
             return Ok(Verdict::Continue);
         }
         let started = Instant::now();
-        let mut lent = ResponseHead::new(response.status(), std::mem::take(response.headers_mut()));
-        let outcome = self.stream.response_headers(&mut lent, end).await;
-        *response.status_mut() = lent.status;
-        *response.headers_mut() = lent.headers;
+        let outcome = self.stream.response_headers(response, end).await;
         self.judge(outcome, started)
     }
 
@@ -191,7 +193,7 @@ impl FilterStream {
         self.filter.calls.called(started.elapsed());
         match outcome {
             Outcome::Continue => Ok(Verdict::Continue),
-            Outcome::Respond(response) => Ok(Verdict::Respond(Box::new(response))),
+            Outcome::Respond(response) => Ok(Verdict::Respond(response)),
             Outcome::Reset => Err(reset(&self.name())),
             Outcome::Failed(failure) => self.filter.failed(&failure).map(|()| Verdict::Continue),
         }
@@ -202,17 +204,25 @@ fn reset(name: &str) -> RequestError {
     RequestError::new(ErrorKind::FilterFailed, format_args!("{name} closed the stream"))
 }
 
-fn lend_request(head: &mut request::Parts, tls: bool) -> RequestHead {
-    let uri = std::mem::take(&mut head.uri);
-    let mut lent = RequestHead::new(std::mem::take(&mut head.method), uri, std::mem::take(&mut head.headers));
-    lent.scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
-    lent
-}
+// === impl LentRequest ===
 
-fn return_request(head: &mut request::Parts, lent: RequestHead) {
-    head.method = lent.method;
-    head.uri = lent.path.into();
-    head.headers = lent.headers;
+impl Lend<RequestHead> for LentRequest<'_> {
+    fn lend(&mut self, head: &mut RequestHead) {
+        std::mem::swap(&mut self.head.method, &mut head.method);
+        std::mem::swap(&mut self.head.headers, &mut head.headers);
+        // The authority stands in Host alone.
+        let path = std::mem::take(&mut self.head.uri).into_parts().path_and_query;
+        head.path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        head.scheme = if self.tls { Scheme::HTTPS } else { Scheme::HTTP };
+        head.latent = self.latent.take();
+    }
+
+    fn take_back(&mut self, head: &mut RequestHead) {
+        std::mem::swap(&mut self.head.method, &mut head.method);
+        std::mem::swap(&mut self.head.headers, &mut head.headers);
+        self.head.uri = std::mem::replace(&mut head.path, PathAndQuery::from_static("/")).into();
+        *self.latent = head.latent.take();
+    }
 }
 
 /// A filter's own answer as a response.

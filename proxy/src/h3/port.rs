@@ -85,7 +85,7 @@ struct Served {
 }
 
 /// Serves HTTP/3 beside the HTTPS port that is bound at `bind`, in the background, by the snapshot in force. `socket`
-/// is bound there for UDP, and nobody else reads from it. To be called within the worker's `LocalSet`.
+/// is bound there for UDP, and nobody else reads from it. Must be called where `spawn_local` works.
 ///
 /// # Errors
 /// If the runtime cannot use the socket.

@@ -10,12 +10,13 @@ use super::{
 use crate::{
     body::{RequestBody, ResponseBody},
     error::{ErrorKind, RequestError},
-    filter::{self, Answered, Chain, FilterStream, FilteredBody, Info, Side, Stop, Verdict},
+    filter::{self, Answered, Chain, FilterStream, FilteredBody, Info, LentRequest, Side, Stop, Streams, Verdict},
 };
 use http::{HeaderMap, Response, header, request};
 use portolan_telemetry::{FlagKind, ResponseFlag, Scheme};
 use portolan_translate::snapshot::{Filter, WasmFilter};
-use portolan_wasm::{EndOfStream, LocalResponse};
+use portolan_wasm::{EndOfStream, Latent, LocalResponse};
+use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
 
 /// What the request's filters leave for the response's.
@@ -25,7 +26,7 @@ pub struct Left {
     /// What authorizations change in the response.
     authorization: Vec<auth::HeaderChanges>,
     /// Streams of Wasm filters, in the order of the route, each with the filter that it belongs to.
-    streams: Vec<(*const Filter, Rc<FilterStream>)>,
+    streams: SmallVec<[(*const Filter, Rc<FilterStream>); 1]>,
     info: Option<Rc<Info>>,
     /// Where a filter's answer in the middle of the request's body is put, if filters look at that.
     answered: Option<Answered>,
@@ -43,10 +44,10 @@ pub async fn on_request(
 ) -> Result<Option<Answer>, RequestError> {
     for filter in filters {
         let answer = match filter {
-            // Boxed, so that requests without such filters carry none of their state.
-            Filter::Wasm(spec) => Box::pin(wasm(passage, filter, spec, request, left, record)).await?,
+            Filter::Wasm(spec) => wasm(passage, filter, spec, request, left, record).await?,
             Filter::ExternalAuth(auth) => {
                 left.tell(passage, request);
+                // Boxed, so that requests without such filters carry none of their state.
                 Box::pin(authorize(passage, auth, request, left, record)).await?
             }
             other => {
@@ -133,14 +134,15 @@ async fn wasm(
     record: &mut Record,
 ) -> Result<Option<Answer>, RequestError> {
     let info = left.info.get_or_insert_with(|| Rc::new(info(passage, &request.head, record))).clone();
-    let mut latent = (!left.told).then(|| info.clone());
+    let mut latent = (!left.told).then(|| info.clone() as Rc<dyn Latent>);
     let Some(stream) = filter::open(&passage.conn.worker, spec, info)? else { return Ok(None) };
-    let end = EndOfStream::from(matches!(request.body, RequestBody::Empty));
-    let tls = passage.conn.scheme() == Scheme::Https;
-    let verdict = stream.request_headers(&mut request.head, &mut latent, tls, end).await?;
-    left.told = latent.is_none();
     let stream = Rc::new(stream);
     record.keep(stream.clone(), left.info.clone());
+    let end = EndOfStream::from(matches!(request.body, RequestBody::Empty));
+    let tls = passage.conn.scheme() == Scheme::Https;
+    let head = LentRequest { head: &mut request.head, latent: &mut latent, tls };
+    let verdict = stream.request_headers(head, end).await?;
+    left.told = latent.is_none();
     match verdict {
         Verdict::Continue => {
             left.streams.push((filter, stream));
@@ -180,6 +182,12 @@ impl Left {
     /// Whether a Wasm filter looks at the response.
     pub fn has_streams(&self) -> bool {
         !self.streams.is_empty()
+    }
+
+    /// The last stream, if it belongs to this filter.
+    fn pop_stream(&mut self, filter: &Filter) -> Option<Rc<FilterStream>> {
+        let (of, _) = self.streams.last()?;
+        if std::ptr::eq(*of, filter) { self.streams.pop().map(|(_, stream)| stream) } else { None }
     }
 
     /// Puts the request's body behind the Wasm filters that look at it.
@@ -222,27 +230,29 @@ pub fn edit_response(chains: [&[Filter]; 2], left: &mut Left, response: &mut Res
 /// Runs the filters that act on a response; one may put another in its place.
 pub async fn on_response(
     chains: [&[Filter]; 2],
-    mut left: Left,
+    left: &mut Left,
     response: &mut Response<()>,
     body: ResponseBody,
     record: &mut Record,
 ) -> Result<ResponseBody, RequestError> {
     use http_body::Body;
-    let mut looking = Vec::new();
+    let mut looking = Streams::new();
     for filter in chains.into_iter().flat_map(|filters| filters.iter().rev()) {
         if let Filter::ResponseHeaders(changes) = filter {
             edits::edit(response.headers_mut(), changes);
         }
-        let its_own = left.streams.pop_if(|(of, _)| std::ptr::eq(*of, filter));
-        let Some((_, stream)) = its_own else { continue };
+        let Some(stream) = left.pop_stream(filter) else { continue };
         let end = EndOfStream::from(body.is_end_stream());
         if let Verdict::Respond(local) = stream.response_headers(response, end).await? {
             return Ok(instead(response, *local, stream.name(), record));
         }
         looking.push(stream);
     }
-    add_headers(&mut left, response.headers_mut());
-    filter_response_body(looking, response, body, record).await
+    add_headers(left, response.headers_mut());
+    if body.is_end_stream() || !looking.iter().any(looks_at_response_body) {
+        return Ok(body);
+    }
+    Box::pin(filter_response_body(looking.into_vec(), response, body, record)).await
 }
 
 /// Puts a filter's answer in the place of a response.
@@ -273,19 +283,18 @@ fn add_headers(left: &mut Left, headers: &mut HeaderMap) {
     }
 }
 
-/// Puts the response's body behind the Wasm filters that look at it. One that is there as a whole goes through at once, and
-/// goes out as a whole.
+fn looks_at_response_body(stream: &Rc<FilterStream>) -> bool {
+    stream.phases().response_body || stream.phases().response_trailers
+}
+
+/// Puts the response's body behind Wasm filters, at least one of which looks at it. A body that is there as a whole goes
+/// through at once, and goes out as a whole.
 async fn filter_response_body(
     filters: Vec<Rc<FilterStream>>,
     response: &mut Response<()>,
     body: ResponseBody,
     record: &mut Record,
 ) -> Result<ResponseBody, RequestError> {
-    use http_body::Body;
-    let looks = |stream: &Rc<FilterStream>| stream.phases().response_body || stream.phases().response_trailers;
-    if body.is_end_stream() || !filters.iter().any(looks) {
-        return Ok(body);
-    }
     if filters.iter().any(|stream| stream.phases().changes_bodies) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }

@@ -109,6 +109,10 @@ pub async fn forward(
     let (mut body, replay) = hold(outbound, body).await?;
     let mut tries = Tries::default();
     loop {
+        if key.protocol != BackendProtocol::Http2 {
+            // Before the endpoint's time begins to run.
+            worker.batch.gather().await;
+        }
         let endpoint = endpoint(outbound, &backend, &tries).ok_or(ErrorKind::NoEndpoint)?;
         record.tried(endpoint.endpoint.address, tries.number());
         let started = clock::now();

@@ -6,7 +6,7 @@ use crate::{
     clock,
     conn::Conn,
     error::{ErrorKind, RequestError},
-    filter::{FilterStream, Info},
+    filter::{FilterStream, Info, Streams},
     worker::RuleState,
 };
 use bytes::Bytes;
@@ -43,7 +43,7 @@ pub struct Record {
     series: Option<Rc<HttpServer>>,
     trace: RequestTrace,
     /// Streams of Wasm filters, which end with the request.
-    streams: Vec<Rc<FilterStream>>,
+    streams: Streams,
     info: Option<Rc<Info>>,
     /// More than metrics need; there only if somebody will read it.
     details: Option<Box<Details>>,
@@ -91,7 +91,7 @@ impl Record {
             response_bytes: 0,
             series: None,
             trace,
-            streams: Vec::new(),
+            streams: Streams::new(),
             info: None,
             details,
             done: false,

@@ -261,7 +261,7 @@ pub async fn pass(
     crate::h1::recycle(std::mem::take(&mut request.head.headers));
     let chains = [&*backend.filters, &*passage.rule.filters];
     if left.has_streams() {
-        reply.body = Box::pin(filters::on_response(chains, left, &mut reply.response, reply.body, record)).await?;
+        reply.body = filters::on_response(chains, &mut left, &mut reply.response, reply.body, record).await?;
     } else {
         filters::edit_response(chains, &mut left, &mut reply.response);
     }

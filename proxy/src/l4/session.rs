@@ -46,7 +46,7 @@ pub(super) enum Sent {
 // === impl Session ===
 
 impl Session {
-    /// Must be called within a `LocalSet`.
+    /// Must be called where `spawn_local` works.
     pub(super) fn open(
         client: SocketAddr,
         endpoint: SocketAddr,

@@ -138,7 +138,7 @@ impl<P: PickEndpoint> UdpPort<P> {
         self.control.clone()
     }
 
-    /// Serves until stopped. Must run within a `LocalSet`: each session answers in a task of its own.
+    /// Serves until stopped. Must be called where `spawn_local` works: each session answers in a task of its own.
     pub async fn run(mut self) {
         let mut sweep = tokio::time::interval(self.settings.idle / IDLE_CHECKS);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);

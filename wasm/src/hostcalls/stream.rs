@@ -92,7 +92,7 @@ pub(super) fn respond(
         grpc_status: u32::try_from(grpc_status).ok(),
     };
     let slot = state.slot().ok_or(Status::BadArgument)?;
-    slot.local_response = Some(response);
+    slot.local_response = Some(Box::new(response));
     slot.wake();
     Ok(())
 }

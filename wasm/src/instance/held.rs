@@ -1,14 +1,21 @@
 //! A message's head as its stream holds it: the caller's own while its phase runs, then what later phases may read of
 //! it. That is seldom read, so it is kept in a form that costs no memory of its own until it is.
 
-use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
+use std::rc::Rc;
 
-use crate::head::{RequestHead, ResponseHead};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::head::{Latent, Lend, RequestHead, ResponseHead};
 
 /// What a head is made of.
 pub(crate) trait Head: Default {
-    /// Keeps all of `of`: what takes no memory of its own as it is, the rest packed.
-    fn pack(&mut self, of: &Self, packed: &mut Packed);
+    /// What is kept as it is: it takes no memory of its own.
+    type Kept;
+    /// Packs what takes memory, and copies the rest.
+    fn pack(&self, packed: &mut Packed) -> Self::Kept;
+    /// Takes in what was kept.
+    fn put(&mut self, kept: Self::Kept);
     /// Takes back what was packed.
     fn unpack(&mut self, packed: &mut Packed);
     /// Forgets all that takes memory beside the map's own.
@@ -42,18 +49,20 @@ enum Holding {
 
 impl<H: Head> Held<H> {
     /// Takes the caller's head.
-    pub(crate) fn lend(&mut self, theirs: &mut H) {
+    pub(crate) fn lend(&mut self, theirs: &mut impl Lend<H>) -> &H {
         self.reset();
-        std::mem::swap(&mut self.head, theirs);
+        theirs.lend(&mut self.head);
         self.state = Holding::Lent;
+        &self.head
     }
 
     /// Gives the caller's head back; `keep`: it can be read on.
-    pub(crate) fn give_back(&mut self, theirs: &mut H, keep: bool) {
-        std::mem::swap(&mut self.head, theirs);
+    pub(crate) fn give_back(&mut self, theirs: &mut impl Lend<H>, keep: bool) {
+        let kept = keep.then(|| self.head.pack(&mut self.packed));
+        theirs.take_back(&mut self.head);
         self.state = Holding::Nothing;
-        if keep {
-            self.head.pack(theirs, &mut self.packed);
+        if let Some(kept) = kept {
+            self.head.put(kept);
             self.state = Holding::Packed;
         }
     }
@@ -109,13 +118,17 @@ fn take_headers(mut rest: &[u8], headers: &mut HeaderMap) {
 // === impl Head ===
 
 impl Head for RequestHead {
-    fn pack(&mut self, of: &Self, packed: &mut Packed) {
-        let Self { method, scheme, path, headers, latent } = of;
-        self.method.clone_from(method);
-        self.scheme.clone_from(scheme);
-        self.latent.clone_from(latent);
+    type Kept = (Method, Scheme, Option<Rc<dyn Latent>>);
+
+    fn pack(&self, packed: &mut Packed) -> Self::Kept {
+        let Self { method, scheme, path, headers, latent } = self;
         packed.put(path.as_str().as_bytes());
         packed.put_headers(headers);
+        (method.clone(), scheme.clone(), latent.clone())
+    }
+
+    fn put(&mut self, kept: Self::Kept) {
+        (self.method, self.scheme, self.latent) = kept;
     }
 
     fn unpack(&mut self, packed: &mut Packed) {
@@ -134,9 +147,15 @@ impl Head for RequestHead {
 }
 
 impl Head for ResponseHead {
-    fn pack(&mut self, of: &Self, packed: &mut Packed) {
-        self.status = of.status;
-        packed.put_headers(&of.headers);
+    type Kept = StatusCode;
+
+    fn pack(&self, packed: &mut Packed) -> Self::Kept {
+        packed.put_headers(&self.headers);
+        self.status
+    }
+
+    fn put(&mut self, kept: Self::Kept) {
+        self.status = kept;
     }
 
     fn unpack(&mut self, packed: &mut Packed) {
@@ -152,7 +171,6 @@ impl Head for ResponseHead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
 
     #[test]
     fn a_head_is_read_on_after_its_phase_only_if_it_is_kept() {

@@ -15,7 +15,7 @@ use crate::shared::LimitKind;
 #[derive(Debug)]
 pub(crate) enum Settled {
     Continue,
-    Respond(LocalResponse),
+    Respond(Box<LocalResponse>),
     Reset,
     Failed(FilterFailure),
 }

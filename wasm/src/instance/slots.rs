@@ -39,7 +39,7 @@ pub(crate) struct Slot {
     pub(crate) response_head: Held<ResponseHead>,
     pub(crate) request: Side,
     pub(crate) response: Side,
-    pub(crate) local_response: Option<LocalResponse>,
+    pub(crate) local_response: Option<Box<LocalResponse>>,
     pub(crate) reset: bool,
     pub(crate) route_cleared: bool,
     pub(crate) life: Life,
@@ -196,10 +196,11 @@ impl Side {
         (*body, *waker) = (Body::default(), None);
     }
 
-    /// Takes the caller's trailers.
-    pub(crate) fn lend_trailers(&mut self, theirs: &mut HeaderMap) {
+    /// Takes the caller's trailers; says how many there are.
+    pub(crate) fn lend_trailers(&mut self, theirs: &mut HeaderMap) -> usize {
         std::mem::swap(&mut self.trailers, theirs);
         self.trailers_known = true;
+        self.trailers.len()
     }
 
     /// Gives the caller's trailers back: they are read in their phase alone.

@@ -100,7 +100,10 @@ where
         .await
     };
     match response {
-        Some(response) => answer(line, response, client, switch).await,
+        Some(response) => {
+            conn.worker.batch.gather().await;
+            answer(line, response, client, switch).await
+        }
         None => After::Cut,
     }
 }
