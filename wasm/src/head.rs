@@ -37,11 +37,9 @@ pub trait Latent {
 
 /// Something of the caller's that has a head, which a filter works on while its phase runs.
 pub trait Lend<H> {
-    /// Moves the head into `head`.
-    fn lend(&mut self, head: &mut H);
-
-    /// Moves it back as the filter left it. No headers are left in `head`, and nothing latent.
-    fn take_back(&mut self, head: &mut H);
+    /// Swaps its head for `head`: an empty one when it is lent, and that one for its own, as the filter left it, when it
+    /// is given back.
+    fn swap(&mut self, head: &mut H);
 }
 
 /// The head of a response.
@@ -56,43 +54,26 @@ pub struct ResponseHead {
 // === impl Lend ===
 
 impl<H, T: Lend<H>> Lend<H> for &mut T {
-    fn lend(&mut self, head: &mut H) {
-        T::lend(self, head);
-    }
-
-    fn take_back(&mut self, head: &mut H) {
-        T::take_back(self, head);
+    fn swap(&mut self, head: &mut H) {
+        T::swap(self, head);
     }
 }
 
 impl Lend<Self> for RequestHead {
-    fn lend(&mut self, head: &mut Self) {
-        std::mem::swap(self, head);
-    }
-
-    fn take_back(&mut self, head: &mut Self) {
+    fn swap(&mut self, head: &mut Self) {
         std::mem::swap(self, head);
     }
 }
 
 impl Lend<Self> for ResponseHead {
-    fn lend(&mut self, head: &mut Self) {
-        std::mem::swap(self, head);
-    }
-
-    fn take_back(&mut self, head: &mut Self) {
+    fn swap(&mut self, head: &mut Self) {
         std::mem::swap(self, head);
     }
 }
 
 impl Lend<ResponseHead> for Response<()> {
-    fn lend(&mut self, head: &mut ResponseHead) {
-        head.status = self.status();
-        std::mem::swap(self.headers_mut(), &mut head.headers);
-    }
-
-    fn take_back(&mut self, head: &mut ResponseHead) {
-        *self.status_mut() = head.status;
+    fn swap(&mut self, head: &mut ResponseHead) {
+        std::mem::swap(self.status_mut(), &mut head.status);
         std::mem::swap(self.headers_mut(), &mut head.headers);
     }
 }
@@ -158,7 +139,7 @@ impl ResponseHead {
     }
 }
 
-fn root_path() -> PathAndQuery {
+pub(crate) fn root_path() -> PathAndQuery {
     PathAndQuery::from_static("/")
 }
 

@@ -87,6 +87,14 @@ async fn flood(dev: &Dev, frames: impl IntoIterator<Item = Vec<u8>>) -> End {
     }
 }
 
+/// A flood is over: it has taken no memory, measured in KiB `before` it, and others are served.
+async fn assert_unharmed(dev: &mut Dev, before: u64) {
+    let now = dev.resident_kib();
+    assert!(now < before + 64 * 1024, "{before} {now}");
+    assert_eq!(dev.ask("http://a.test:8080/").http2().status().await, 200);
+    dev.assert_alive();
+}
+
 #[tokio::test]
 async fn streams_that_are_reset_at_once_end_the_connection() {
     let mut dev = serving().await;
@@ -98,8 +106,7 @@ async fn streams_that_are_reset_at_once_end_the_connection() {
     assert_ne!(flood(&dev, frames).await, End::Silent, "the connection goes on");
     dev.limit_above("h2_flood", 0).await;
     assert_eq!(dev.ask("http://a.test:8080/").status().await, 200);
-    assert!(dev.resident_kib() < before + 64 * 1024);
-    dev.assert_alive();
+    assert_unharmed(&mut dev, before).await;
 }
 
 #[tokio::test]
@@ -114,9 +121,7 @@ async fn a_head_of_endless_continuations_ends_the_connection() {
     let empty = std::iter::once(headers(1, END_STREAM, &get())).chain((0..100_000).map(|_| continuation(1, 0, &[])));
     assert_ne!(flood(&dev, empty).await, End::Silent, "also if they hold nothing");
     dev.limit_above("h2_flood", 1).await;
-    assert!(dev.resident_kib() < before + 64 * 1024);
-    assert_eq!(dev.ask("http://a.test:8080/").http2().status().await, 200);
-    dev.assert_alive();
+    assert_unharmed(&mut dev, before).await;
 }
 
 #[tokio::test]
@@ -126,9 +131,7 @@ async fn a_body_of_endless_crumbs_ends_the_connection() {
     let crumbs = (0..500_000).map(|_| data(1, b""));
     assert_ne!(flood(&dev, std::iter::once(headers(1, END_HEADERS, &get())).chain(crumbs)).await, End::Silent);
     dev.limit_above("h2_flood", 0).await;
-    assert!(dev.resident_kib() < before + 64 * 1024);
-    assert_eq!(dev.ask("http://a.test:8080/").http2().status().await, 200);
-    dev.assert_alive();
+    assert_unharmed(&mut dev, before).await;
 }
 
 #[tokio::test]
@@ -137,9 +140,7 @@ async fn settings_and_pings_without_end_grow_nothing() {
     let before = dev.resident_kib();
     flood(&dev, (0..100_000).map(|_| settings())).await;
     flood(&dev, (0..100_000).map(|_| frame(6, 0, 0, &[0; 8]))).await;
-    assert!(dev.resident_kib() < before + 64 * 1024, "{before} {}", dev.resident_kib());
-    assert_eq!(dev.ask("http://a.test:8080/").http2().status().await, 200);
-    dev.assert_alive();
+    assert_unharmed(&mut dev, before).await;
 }
 
 /// Header blocks that make no request.

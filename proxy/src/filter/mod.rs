@@ -207,21 +207,15 @@ fn reset(name: &str) -> RequestError {
 // === impl LentRequest ===
 
 impl Lend<RequestHead> for LentRequest<'_> {
-    fn lend(&mut self, head: &mut RequestHead) {
+    fn swap(&mut self, head: &mut RequestHead) {
         std::mem::swap(&mut self.head.method, &mut head.method);
         std::mem::swap(&mut self.head.headers, &mut head.headers);
         // The authority stands in Host alone.
         let path = std::mem::take(&mut self.head.uri).into_parts().path_and_query;
-        head.path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        self.head.uri = std::mem::replace(&mut head.path, path).into();
         head.scheme = if self.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        head.latent = self.latent.take();
-    }
-
-    fn take_back(&mut self, head: &mut RequestHead) {
-        std::mem::swap(&mut self.head.method, &mut head.method);
-        std::mem::swap(&mut self.head.headers, &mut head.headers);
-        self.head.uri = std::mem::replace(&mut head.path, PathAndQuery::from_static("/")).into();
-        *self.latent = head.latent.take();
+        std::mem::swap(self.latent, &mut head.latent);
     }
 }
 

@@ -109,8 +109,8 @@ pub async fn forward(
     let (mut body, replay) = hold(outbound, body).await?;
     let mut tries = Tries::default();
     loop {
+        // Before the endpoint's time begins to run.
         if key.protocol != BackendProtocol::Http2 {
-            // Before the endpoint's time begins to run.
             worker.batch.gather().await;
         }
         let endpoint = endpoint(outbound, &backend, &tries).ok_or(ErrorKind::NoEndpoint)?;
@@ -123,10 +123,9 @@ pub async fn forward(
         let trace = span.as_ref().map_or(record.trace().context, |span| span.context);
         let added = Added { forwarded: outbound.forwarded, trace: Some(trace) };
         let attempt = Try { outbound, backend: &backend, endpoint: &endpoint, added, fresh: tries.fresh };
-        let result = match (passage.rule.timeouts.backend_request, key.protocol) {
-            (None, BackendProtocol::Http2) => Box::pin(attempt.http2(head, body)).await,
-            (None, _) => attempt.http1(head, body).await,
-            (Some(limit), _) => Box::pin(attempt.within(limit, head, body)).await,
+        let result = match passage.rule.timeouts.backend_request {
+            None => attempt.send(head, body).await,
+            Some(limit) => Box::pin(attempt.within(limit, head, body)).await,
         };
         let now = clock::now();
         let latency = now.saturating_duration_since(started);
@@ -150,10 +149,7 @@ pub async fn forward(
                 if counts_against_endpoint(failure.error.kind) && endpoint.health.failed(clock::process_ms()) {
                     backend.metrics.ejected();
                 }
-                match outbound.again_after(failure, &replay, &mut tries) {
-                    Ok(again) => body = again,
-                    Err(error) => return Err(error),
-                }
+                body = outbound.again_after(failure, &replay, &mut tries)?;
             }
         }
         if let Some(backoff) = passage.rule.retry.as_ref().map(|retry| retry.backoff).filter(|_| tries.asked > 0) {
@@ -201,19 +197,21 @@ impl Try<'_> {
     /// Within the rule's limit for one try.
     async fn within(&self, limit: Duration, head: &request::Parts, body: RequestBody) -> Result<Reply, Failure> {
         let deadline = Instant::now() + limit;
-        let tried = async {
-            match self.backend.backend.key.protocol {
-                BackendProtocol::Http2 => self.http2(head, body).await,
-                _ => self.http1(head, body).await,
-            }
-        };
-        match tokio::time::timeout_at(deadline, tried).await {
+        match tokio::time::timeout_at(deadline, self.send(head, body)).await {
             Ok(result) => result.map(|reply| Reply { deadline: Some(deadline), ..reply }),
             Err(_) => {
                 let detail = format_args!("backendRequest timeout {limit:?}");
                 let error = RequestError::new(ErrorKind::UpstreamTimeout, detail);
                 Err(Failure { error, body: None, harmless: head.method.is_idempotent() })
             }
+        }
+    }
+
+    /// In the protocol that the backend speaks.
+    async fn send(&self, head: &request::Parts, body: RequestBody) -> Result<Reply, Failure> {
+        match self.backend.backend.key.protocol {
+            BackendProtocol::Http2 => Box::pin(self.http2(head, body)).await,
+            _ => self.http1(head, body).await,
         }
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::head::{Latent, Lend, RequestHead, ResponseHead};
+use crate::head::{Latent, Lend, RequestHead, ResponseHead, root_path};
 
 /// What a head is made of.
 pub(crate) trait Head: Default {
@@ -18,7 +18,7 @@ pub(crate) trait Head: Default {
     fn put(&mut self, kept: Self::Kept);
     /// Takes back what was packed.
     fn unpack(&mut self, packed: &mut Packed);
-    /// Forgets all that takes memory beside the map's own.
+    /// Forgets it; the map's memory stays. Callers hold what is left while theirs is lent.
     fn clear(&mut self);
 }
 
@@ -51,7 +51,7 @@ impl<H: Head> Held<H> {
     /// Takes the caller's head.
     pub(crate) fn lend(&mut self, theirs: &mut impl Lend<H>) -> &H {
         self.reset();
-        theirs.lend(&mut self.head);
+        theirs.swap(&mut self.head);
         self.state = Holding::Lent;
         &self.head
     }
@@ -59,7 +59,7 @@ impl<H: Head> Held<H> {
     /// Gives the caller's head back; `keep`: it can be read on.
     pub(crate) fn give_back(&mut self, theirs: &mut impl Lend<H>, keep: bool) {
         let kept = keep.then(|| self.head.pack(&mut self.packed));
-        theirs.take_back(&mut self.head);
+        theirs.swap(&mut self.head);
         self.state = Holding::Nothing;
         if let Some(kept) = kept {
             self.head.put(kept);
@@ -142,7 +142,7 @@ impl Head for RequestHead {
 
     fn clear(&mut self) {
         self.headers.clear();
-        self.latent = None;
+        (self.method, self.path, self.latent) = (Method::GET, root_path(), None);
     }
 }
 
