@@ -2,10 +2,10 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help deps filters demo test lint e2e release bench fuzz crds
+.PHONY: help deps filters demo test lint e2e release bench fuzz crds cluster-deps cluster-up cluster-down cluster-status
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 deps: ## Install what building and testing need (quick when it is there)
 	@tools/deps
@@ -19,6 +19,7 @@ demo: ## Build, serve demo/manifests and try it out
 test: filters ## Run every test that needs no cluster
 	$(CARGO) test --workspace --no-fail-fast
 	python3 -m unittest discover -q -s e2e/bench/tests -t e2e/bench
+	python3 -m unittest discover -q -s e2e/cluster/tests -t e2e/cluster
 
 lint: deps ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
@@ -28,6 +29,18 @@ e2e: filters ## Foreign suites against a running portolan: h2spec, gRPC interop,
 	$(CARGO) build -p portolan
 	python3 -m unittest discover -q -s e2e/strict/tests -t e2e/strict
 	@e2e/strict/run
+
+cluster-deps:
+	@e2e/cluster/setup
+
+cluster-up: cluster-deps ## Bring up a Kubernetes cluster of two nodes on this machine (needs root)
+	@e2e/cluster/cluster up
+
+cluster-down: ## Take it down, without a trace
+	@e2e/cluster/cluster down
+
+cluster-status: ## Show how it is
+	@e2e/cluster/cluster status
 
 release: filters ## Build the binary that ships, by a profile of itself under load
 	@tools/release

@@ -1,0 +1,1 @@
+"""A Kubernetes cluster of two nodes on one Linux machine, from packages alone: no container engine, no registry."""
