@@ -2,11 +2,14 @@
 
 mod admin;
 mod check;
+mod controller;
 mod dev;
 mod explain;
+mod gateway;
 mod heap;
 mod modules;
 mod request;
+mod serving;
 mod stage;
 mod state;
 mod status;
@@ -30,6 +33,10 @@ struct Cli {
 enum Command {
     /// Serve a directory of Kubernetes manifests on this machine, and follow its changes
     Dev(Box<dev::DevArgs>),
+    /// Serve one Gateway of a Kubernetes cluster; the controller starts it
+    Gateway(Box<gateway::GatewayArgs>),
+    /// Write statuses, and run what each Gateway of a Kubernetes cluster needs
+    Controller(controller::ControllerArgs),
     /// Say what would become of a directory of manifests, without serving it
     Check(check::CheckArgs),
     /// Say which route a request would take, and why the others lost
@@ -49,6 +56,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Dev(args) => dev::run(*args),
+        Command::Gateway(args) => gateway::run(*args),
+        Command::Controller(args) => controller::run(args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Request(args) => request::run(*args),

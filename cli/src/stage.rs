@@ -6,6 +6,7 @@ use k8s_openapi::{
     ByteString,
     api::{core::v1::Secret, core::v1::Service, discovery::v1::EndpointSlice},
 };
+use portolan_controller::CONTROLLER_NAME;
 use portolan_dev::{
     QualifiedName,
     addresses::{AddressError, Allocator, Owner},
@@ -13,7 +14,7 @@ use portolan_dev::{
 };
 use portolan_source::{ObjectName, Objects};
 use portolan_translate::{
-    Edges, check_certificate,
+    Edges, LastCertificates,
     edges::{ClientPort, GatewayAddresses},
     snapshot::Transport,
 };
@@ -23,8 +24,6 @@ use std::{
     sync::Arc,
 };
 
-/// Our name in `GatewayClass.spec.controllerName`.
-pub const CONTROLLER_NAME: &str = "portolan.dev/gateway-controller";
 /// The class that exists without being written.
 pub const CLASS_NAME: &str = "portolan";
 
@@ -35,15 +34,9 @@ pub struct Stage {
     modules: Modules,
     services: HashMap<ObjectName, (Arc<Service>, Arc<Service>)>,
     secrets: HashMap<ObjectName, (Vec<String>, Arc<Secret>)>,
-    certificates: HashMap<ObjectName, Certificate>,
+    certificates: LastCertificates,
     /// What was read last, and how it was completed.
     last: Option<(Objects, Set)>,
-}
-
-/// A Secret for TLS as it is now, and as it was when it last held a valid certificate.
-struct Certificate {
-    now: Arc<Secret>,
-    valid: Option<Arc<Secret>>,
 }
 
 /// What translation gets, and what the user should know.
@@ -68,7 +61,7 @@ impl Stage {
             modules,
             services: HashMap::new(),
             secrets: HashMap::new(),
-            certificates: HashMap::new(),
+            certificates: LastCertificates::default(),
             last: None,
         }
     }
@@ -120,7 +113,7 @@ impl Stage {
         self.place_services(&mut set);
         self.place_clients(&mut set);
         self.make_secrets(&mut set);
-        self.keep_certificates(&mut set);
+        set.edges.last_certificates = self.certificates.look(&set.objects.secrets);
         if let Err(error) = self.allocator.save() {
             set.notes.insert(format!("addresses may change next time: {error}"));
         }
@@ -303,30 +296,6 @@ impl Stage {
             }
         }
         self.secrets = kept;
-    }
-}
-
-impl Stage {
-    /// Remembers certificates that are valid, and gives back those of Secrets that were spoilt since.
-    fn keep_certificates(&mut self, set: &mut Set) {
-        let for_tls = |secret: &Secret| secret.type_.as_deref() == Some("kubernetes.io/tls");
-        let secrets = set.objects.secrets.iter().filter(|(_, secret)| for_tls(secret));
-        let mut kept = HashMap::new();
-        for (name, secret) in secrets {
-            let before = self.certificates.remove(name);
-            let certificate = match before {
-                Some(known) if Arc::ptr_eq(&known.now, secret) => known,
-                before => {
-                    let valid = check_certificate(secret).is_ok().then(|| secret.clone());
-                    Certificate { now: secret.clone(), valid: valid.or(before.and_then(|before| before.valid)) }
-                }
-            };
-            if let Some(valid) = certificate.valid.as_ref().filter(|valid| !Arc::ptr_eq(valid, secret)) {
-                set.edges.last_certificates.insert(name.clone(), valid.clone());
-            }
-            kept.insert(name.clone(), certificate);
-        }
-        self.certificates = kept;
     }
 }
 

@@ -51,7 +51,8 @@ fn points_into(problem: &Problem, text: &str) {
 
 /// What the edges would know: an address for each Gateway, and that every other module is there.
 fn edges(objects: &Objects) -> Edges {
-    let assigned = |at: u8| GatewayAddresses { assigned: vec![Ipv4Addr::new(127, 0, 0, at).into()], unusable: vec![] };
+    let assigned =
+        |at: u8| GatewayAddresses { assigned: vec![Ipv4Addr::new(127, 0, 0, at).into()], ..Default::default() };
     let gateways = objects.gateways.keys().cloned().zip((1..=u8::MAX).map(assigned)).collect();
     let module = |at: usize| if at.is_multiple_of(2) { Ok([7; 32]) } else { Err("does not compile".into()) };
     Edges {

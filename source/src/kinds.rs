@@ -51,6 +51,11 @@ macro_rules! kinds {
                 match self { $(Kind::$kind => <$kind as Resource>::API_VERSION),* }
             }
 
+            /// The kind's name in the paths of the API.
+            pub fn plural(self) -> &'static str {
+                match self { $(Kind::$kind => <$kind as Resource>::URL_PATH_SEGMENT),* }
+            }
+
             /// Whether its objects live in a namespace.
             pub fn scope(self) -> Scope {
                 match self { $(Kind::$kind => Scope::$scope),* }
@@ -107,6 +112,20 @@ macro_rules! kinds {
             /// Puts the object where objects of its kind belong.
             pub(crate) fn store(self, name: ObjectName, objects: &mut Objects) {
                 match self { $(Object::$kind(object) => { objects.$store.insert(name, object); })* }
+            }
+
+            /// The object of this name and kind.
+            pub(crate) fn stored(kind: Kind, name: &ObjectName, objects: &Objects) -> Option<Object> {
+                match kind { $(Kind::$kind => objects.$store.get(name).map(|object| Object::$kind(object.clone()))),* }
+            }
+
+            /// The object with other metadata.
+            #[must_use]
+            pub(crate) fn with_metadata(mut self, metadata: ObjectMeta) -> Object {
+                match &mut self {
+                    $(Object::$kind(object) => *Arc::make_mut(object).metadata_mut() = metadata),*
+                }
+                self
             }
 
             /// Takes away the object of this name and kind.

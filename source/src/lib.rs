@@ -1,10 +1,11 @@
-//! Where Portolan's objects come from: a directory of YAML, read as `kubectl apply` and the API server would, and
-//! watched. Every source yields the same [`Objects`]; what they mean is `translate`'s business.
+//! Where Portolan's objects come from: a directory of YAML, read as `kubectl apply` and the API server would, or the
+//! Kubernetes API; both watched. Every source yields the same [`Objects`]; what they mean is `translate`'s business.
 #![forbid(unsafe_code)]
 
 mod admit;
 mod directory;
 mod kinds;
+pub mod kubernetes;
 mod ledger;
 mod places;
 mod problem;

@@ -67,7 +67,7 @@ fn world() -> (Objects, Edges) {
     }
     let mut edges = Edges { implicit_class: Some("portolan".into()), ..Edges::default() };
     let assigned = vec!["127.0.0.1".parse().expect("an address")];
-    edges.gateways.insert(ObjectName::new("default", "gw"), GatewayAddresses { assigned, unusable: Vec::new() });
+    edges.gateways.insert(ObjectName::new("default", "gw"), GatewayAddresses { assigned, ..Default::default() });
     (objects, edges)
 }
 

@@ -36,6 +36,17 @@ pub struct Edges {
 }
 
 impl Edges {
+    /// Where the engine listens for an address and port of the objects.
+    pub(crate) fn bind(&self, declared: SocketAddr, transport: Transport) -> SocketAddr {
+        match self.binds.get(&(declared, transport)) {
+            Some(bound) => *bound,
+            None if self.client_port == ClientPort::Declared => {
+                SocketAddr::new(declared.ip(), pod_port(declared.port()))
+            }
+            None => declared,
+        }
+    }
+
     /// Whether all is the same but the namespaces of clients, which nothing but the snapshot's own map depends on.
     pub(crate) fn same_but_clients(&self, other: &Self) -> bool {
         // Named one by one, so that a new field is not forgotten.
@@ -68,6 +79,18 @@ pub struct GatewayAddresses {
     pub assigned: Vec<IpAddr>,
     /// Addresses of its spec that cannot be used here, with the reason.
     pub unusable: Vec<(String, String)>,
+    /// Whether those who serve it serve what it asks for now.
+    pub replicas: Replicas,
+}
+
+/// Whether the replicas that serve a Gateway have loaded it as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Replicas {
+    /// They have; or whoever translates serves it himself.
+    #[default]
+    Current,
+    /// They have not: why, for people.
+    Behind(String),
 }
 
 /// Which port clients use where the port of the objects could not be bound.
@@ -76,6 +99,34 @@ pub enum ClientPort {
     /// The one that is bound (on a laptop).
     #[default]
     Bound,
-    /// The one of the objects (behind a Service that maps it).
+    /// The one of the objects (behind a Service that maps it to [`pod_port`]).
     Declared,
+}
+
+/// First of the ports that stand in for those which a pod without privileges cannot bind.
+const POD_PORTS: u16 = 64_000;
+/// Ports that every pod of ours uses itself, and the one that stands in for each.
+const OWN_PORTS: [(u16, u16); 3] = [(15_000, 65_100), (15_008, 65_108), (15_020, 65_120)];
+
+/// The port that a pod binds for a listener's port: the same, unless that needs a privilege or is one of our own. A
+/// function of the port alone, so that a Service and the pods behind it agree without a word. Nothing hands out the ports
+/// from 64000 on by itself; a listener that asks for one of them conflicts with the listener that it stands in for.
+pub fn pod_port(port: u16) -> u16 {
+    match OWN_PORTS.into_iter().find(|(own, _)| *own == port) {
+        Some((_, other)) => other,
+        None if port < 1024 => POD_PORTS + port,
+        None => port,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_binds_no_port_that_needs_a_privilege_and_none_of_its_own() {
+        assert_eq!([80, 443, 8080, 15_020].map(pod_port), [64_080, 64_443, 8080, 65_120]);
+        let own: Vec<_> = OWN_PORTS.iter().map(|(own, _)| *own).collect();
+        assert!((1..=u16::MAX).map(pod_port).all(|port| port >= 1024 && !own.contains(&port)));
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
     policy_status::policy_statuses,
     ports::{PortMemo, Ports, ports},
     recent::Recent,
+    references::references,
     refs::{
         backends::{Backends, ClientTls},
         certificates::Certificates,
@@ -125,6 +126,8 @@ impl<'a> Pass<'a> {
         statuses.wasm_filters = filters.iter().map(|(name, outcome)| (name.clone(), outcome.status.clone())).collect();
         self.route_statuses(&mut statuses, &outcomes, &lost, &frontends);
         statuses.notes = all_notes(&notes, objects);
+        let listeners = Arc::new(gateways.ports());
+        let references = Arc::new(references(objects, &gateways, &policies, &filters, &outcomes));
         let snapshot = self.snapshot(&backends, &filters, &outcomes, ports.list, &slices);
         let kept = Kept {
             certificates,
@@ -141,6 +144,8 @@ impl<'a> Pass<'a> {
         Translation {
             snapshot: Arc::new(snapshot),
             statuses: Arc::new(statuses),
+            listeners,
+            references,
             memo: Arc::new(Memo { edges: edges.clone(), objects: objects.into(), slices, kept: Arc::new(kept) }),
         }
     }

@@ -67,7 +67,7 @@ pub(crate) fn policy_statuses(
 }
 
 /// Gateways by the Services to which their routes send.
-fn users<'a>(outcomes: &'a [Arc<Outcome>], gateways: &Gateways) -> HashMap<&'a ObjectName, BTreeSet<usize>> {
+pub(crate) fn users<'a>(outcomes: &'a [Arc<Outcome>], gateways: &Gateways) -> HashMap<&'a ObjectName, BTreeSet<usize>> {
     let mut users: HashMap<_, BTreeSet<usize>> = HashMap::new();
     for outcome in outcomes {
         for attachment in outcome.attachments() {

@@ -187,7 +187,7 @@ impl Builder<'_> {
         parent: ParentId,
         kind: impl FnOnce(Option<&PortKind>) -> PortKind,
     ) {
-        let bind = self.edges.binds.get(&(declared, transport)).copied().unwrap_or(declared);
+        let bind = self.edges.bind(declared, transport);
         let key = (bind, transport);
         if let Some(owner) = self.made.get(&key) {
             self.notes.push(taken(&parent, bind, &owner.parent));

@@ -5,12 +5,13 @@ use crate::{
     edges::Edges,
     objects::{ObjectName, Objects},
     pass::{Kept, Pass},
+    references::References,
     refs::endpoints::{self, SliceServices, Slices},
-    snapshot::{Backend, BackendProtocol, Endpoints, Snapshot},
+    snapshot::{Backend, BackendProtocol, Endpoints, Snapshot, Transport},
     statuses::{Note, Severity, Statuses},
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -22,7 +23,22 @@ pub struct Translation {
     pub snapshot: Arc<Snapshot>,
     /// What the objects are told.
     pub statuses: Arc<Statuses>,
+    /// The ports of each Gateway's listeners, also of such as cannot be served yet.
+    pub listeners: Arc<BTreeMap<ObjectName, BTreeSet<ListenerPort>>>,
+    /// Secrets and ConfigMaps that each Gateway reads.
+    pub references: Arc<References>,
     pub(crate) memo: Arc<Memo>,
+}
+
+/// A port of a Gateway's listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListenerPort {
+    /// The port that clients use.
+    pub port: u16,
+    /// What is listened for; HTTP/3 is beside TCP where `http3` says so.
+    pub transport: Transport,
+    /// Whether HTTP/3 is served at the same port.
+    pub http3: bool,
 }
 
 /// What is kept to compare with and to reuse.
@@ -66,6 +82,8 @@ fn endpoints_only(objects: &Objects, edges: &Edges, previous: &Translation, chan
     Translation {
         snapshot: Arc::new(Snapshot { endpoints, clients, ..Snapshot::clone(snapshot) }),
         statuses,
+        listeners: previous.listeners.clone(),
+        references: previous.references.clone(),
         memo: Arc::new(Memo { edges: edges.clone(), objects: objects.into(), slices, kept: memo.kept.clone() }),
     }
 }

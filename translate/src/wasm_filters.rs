@@ -5,6 +5,7 @@ use crate::{
     conditions::{Conditions, Refusal, refusal},
     edges::Edges,
     objects::{ObjectName, Objects},
+    references::{Reference, of_filter},
     refs::{
         certificates::secret_value,
         grants::Referrer,
@@ -33,6 +34,8 @@ pub(crate) struct WasmOutcome {
     /// The filter, or why requests that need it are answered with 500.
     pub(crate) filter: Result<Arc<WasmFilter>, Refusal>,
     pub(crate) status: Arc<WasmFilterStatus>,
+    /// What is read for it.
+    pub(crate) references: Vec<Reference>,
     dependencies: Dependencies,
 }
 
@@ -132,7 +135,7 @@ fn resolve(resolver: &mut Resolver<'_>, edges: &Edges, name: &ObjectName, object
             services,
         })),
     };
-    WasmOutcome { filter, status: Arc::new(status), dependencies: found }
+    WasmOutcome { filter, status: Arc::new(status), references: of_filter(name, object), dependencies: found }
 }
 
 /// Whether we can do what the object asks for.

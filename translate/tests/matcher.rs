@@ -255,7 +255,7 @@ proptest! {
         let edges = input::read("").edges;
         let objects = objects(&routes);
         let mut edges = portolan_translate::Edges { frontends: false, ..edges };
-        let address = portolan_translate::edges::GatewayAddresses { assigned: vec!["127.0.0.1".parse().unwrap()], unusable: vec![] };
+        let address = portolan_translate::edges::GatewayAddresses { assigned: vec!["127.0.0.1".parse().unwrap()], ..Default::default() };
         edges.gateways.insert(portolan_translate::ObjectName::new("default", "gw"), address);
         let translation = translate(&objects, &edges, None);
         let PortKind::Http(port) = &translation.snapshot.ports[0].kind else { panic!("the port is one of HTTP") };

@@ -14,6 +14,7 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use portolan_controller::Generations;
 use portolan_proxy::Shared;
 use portolan_telemetry::metrics::Registry;
 use portolan_translate::Statuses;
@@ -35,6 +36,16 @@ pub struct Admin {
     shared: Arc<Shared>,
     metrics: Registry,
     told: Arc<Mutex<Told>>,
+    loaded: Arc<Mutex<Generations>>,
+}
+
+/// What may be asked for at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// All, by who is on this machine.
+    Local,
+    /// What tells of no request, by the cluster.
+    Cluster,
 }
 
 /// What the driver of the engine tells the admin port.
@@ -49,12 +60,17 @@ pub struct Told {
 impl Admin {
     /// Tells about an engine.
     pub fn new(shared: Arc<Shared>, metrics: Registry) -> Self {
-        Self { shared, metrics, told: Arc::default() }
+        Self { shared, metrics, told: Arc::default(), loaded: Arc::default() }
     }
 
     /// From now on tells this.
     pub fn tell(&self, told: Told) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+    }
+
+    /// From now on these generations of objects are loaded.
+    pub fn loaded(&self, generations: Generations) {
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = generations;
     }
 
     fn told(&self) -> Told {
@@ -70,25 +86,34 @@ impl Admin {
             None => first_free().await?,
         };
         let address = listener.local_addr()?;
-        tokio::spawn(async move {
-            loop {
-                let Ok((stream, _)) = listener.accept().await else { continue };
-                let admin = self.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| {
-                        let admin = admin.clone();
-                        async move { Ok::<_, Infallible>(admin.answer(&request)) }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        tokio::spawn(self.accept(listener, Audience::Local));
         Ok(address)
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Listens where the cluster can ask for health, metrics and generations, and answers in the background.
+    pub async fn listen_read_only(self, address: SocketAddr) -> Result<()> {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address} (--read-only)"))?;
+        tokio::spawn(self.accept(listener, Audience::Cluster));
+        Ok(())
+    }
+
+    async fn accept(self, listener: TcpListener, audience: Audience) {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let admin = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let admin = admin.clone();
+                    async move { Ok::<_, Infallible>(admin.answer(&request, audience)) }
+                });
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>, audience: Audience) -> Response<Full<Bytes>> {
         let published = self.shared.published().load_full();
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -98,11 +123,16 @@ impl Admin {
                 portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE,
                 self.metrics.prometheus() + &filters::prometheus(&self.shared.wasm),
             ),
+            "/generations" => {
+                json(&self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone().serving(published.generation))
+            }
+            _ if audience == Audience::Cluster => {
+                text(StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /generations\n")
+            }
             "/snapshot" => json(&view::snapshot(&published)),
             "/status" => json(&view::status(&self.shared, &self.metrics, &self.told().statuses)),
             "/statuses" => json(&self.told().statuses.objects().collect::<Vec<_>>()),
             "/names" => json(&Names::new(&published.snapshot, &self.told().known)),
-            "/generations" => json(&serde_json::json!({ "serving": published.generation })),
             "/explain" => match view::explain(&published.snapshot, request.uri().query().unwrap_or_default()) {
                 Ok(explanation) => json(&explanation),
                 Err(error) => text(StatusCode::BAD_REQUEST, &format!("{error:#}\n")),

@@ -1,9 +1,10 @@
 //! The life of one `dev`: objects and endpoints come in, snapshots go to the engine, the user is told.
 
-use super::{AccessLogTo, DevArgs, banner, handover::Handover};
+use super::{DevArgs, banner, handover::Handover};
 use crate::{
-    admin::{Admin, Known, Told},
+    admin::Known,
     heap,
+    serving::Serving,
     stage::{Set, Stage},
     state::Running,
 };
@@ -15,19 +16,11 @@ use portolan_dev::{
     cluster::{Cluster, ClusterOptions, Commands},
     workloads::{self, Workloads},
 };
-use portolan_proxy::{Engine, Options, Shared, listen::BindError};
+use portolan_proxy::listen::BindError;
 use portolan_source::{
     Directory, Loaded, ObjectName,
     watch::{self, Watch},
 };
-use portolan_telemetry::{
-    Labels,
-    access_log::{AccessLog, Destination, Query},
-    metrics::{ConfigLoads, Registry, WorkerId, names},
-    otlp::{Otlp, OtlpConfig},
-    trace::{Sampler, SpanSink},
-};
-use portolan_translate::{Translation, translate};
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
@@ -38,10 +31,6 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Workers' metrics have the numbers from 0; those of the process have this one.
-const PROCESS_METRICS: WorkerId = WorkerId(u16::MAX);
-/// Time that telemetry is given to be sent at the end.
-const TELEMETRY_FLUSH: Duration = Duration::from_secs(2);
 /// How long nothing has changed when memory is given back: until then workers may hold what was served before.
 const RESTS_AFTER: Duration = Duration::from_millis(1500);
 
@@ -65,12 +54,9 @@ enum End {
 /// Everything that a session drives.
 struct Session {
     stage: Stage,
-    engine: Engine,
-    admin: Admin,
+    serving: Serving,
     cluster: Cluster,
-    previous: Option<Translation>,
     told: banner::Told,
-    loads: ConfigLoads,
 }
 
 /// Runs until a signal.
@@ -82,28 +68,13 @@ pub async fn run(
     stage: Stage,
 ) -> Result<ExitCode> {
     let Places { directory, state_dir } = places;
-    let metrics = Registry::default();
-    let otlp = start_otlp(&args, &metrics)?;
-    let access_log = start_access_log(&args, &metrics)?;
-    let spans = otlp.as_ref().map_or_else(SpanSink::disabled, Otlp::spans);
-    let options = Options {
-        limits: super::limits(&args)?,
-        trusted_proxies: args.trusted_proxy.clone(),
-        sampler: Sampler::ratio(args.trace_ratio),
-    };
-    let writer = access_log.as_ref().map(AccessLog::writer);
-    let shared = Arc::new(Shared::new(options, metrics.clone(), writer, spans));
-    let workers = args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-    let engine =
-        Engine::start(shared.clone(), handover.listeners.clone(), workers).context("cannot start the workers")?;
-    let admin = Admin::new(shared, metrics.clone());
-    let admin_address = admin.clone().listen(args.admin).await?;
+    let serving = Serving::start(&args.engine, handover.listeners.clone())?;
+    let admin_address = serving.admin().clone().listen(args.engine.admin).await?;
     let running = Running { pid: std::process::id(), admin: admin_address, directory: directory.canonicalize()? };
     running.write(&state_dir)?;
     let cluster = Cluster::new(cluster_options(&args, allocator));
     let told = banner::Told::new(admin_address, directory.clone());
-    let loads = metrics.worker(PROCESS_METRICS).config_loads();
-    let mut session = Session { stage, engine, admin, cluster, previous: None, told, loads };
+    let mut session = Session { stage, serving, cluster, told };
     let watched = tokio::task::spawn_blocking(move || Directory::new(directory));
     let watch = watch::start(watched.await?, watch::Options::default());
     let end = session.follow(watch, &mut handover).await?;
@@ -111,26 +82,7 @@ pub async fn run(
         Running::remove(&state_dir);
     }
     let clean = session.end().await;
-    if let Some(log) = access_log {
-        log.finish();
-    }
-    if let Some(otlp) = otlp {
-        otlp.finish(TELEMETRY_FLUSH);
-    }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn start_otlp(args: &DevArgs, metrics: &Registry) -> Result<Option<Otlp>> {
-    let config = OtlpConfig::from_env(args.otlp.as_deref(), |name| std::env::var(name).ok())?;
-    Ok(config.map(|config| Otlp::start(config, metrics.clone())).transpose()?)
-}
-
-fn start_access_log(args: &DevArgs, metrics: &Registry) -> Result<Option<AccessLog>> {
-    if args.access_log == AccessLogTo::Off {
-        return Ok(None);
-    }
-    let dropped = metrics.worker(PROCESS_METRICS).handle(&names::ACCESS_LOG_DROPPED, &Labels::none());
-    Ok(Some(AccessLog::start(Destination::Stdout, Query::Keep, dropped)?))
 }
 
 fn cluster_options(args: &DevArgs, allocator: Arc<Allocator>) -> ClusterOptions {
@@ -198,37 +150,27 @@ impl Session {
         let Set { objects, edges, mut notes, names } =
             tokio::task::block_in_place(|| self.stage.set(&loaded.objects, named));
         notes.extend(pods.iter().cloned());
-        let (translation, failures) = tokio::task::block_in_place(|| {
-            let translation = translate(&objects, &edges, self.previous.as_ref());
-            self.engine.shared().set_modules(self.stage.modules().compiled().collect());
-            // Told first: who sees that a generation is served finds its names and statuses.
-            let known = Known { services: names, edges: Arc::new(edges), ca: Some(self.stage.ca().certificate_path()) };
-            self.admin.tell(Told { statuses: translation.statuses.clone(), known });
-            let (generation, failures) = self.engine.publish(translation.snapshot.clone());
-            self.loads.loaded(generation);
-            let filters = &translation.snapshot.wasm_filters;
-            self.engine.shared().wasm.retain(|name| filters.iter().any(|filter| filter.name.to_string() == name));
-            (translation, failures)
-        });
+        let modules = self.stage.modules();
+        let ca = self.stage.ca().certificate_path();
+        let known = |edges| Known { services: names, edges, ca: Some(ca) };
+        let (translation, failures) =
+            tokio::task::block_in_place(|| self.serving.publish(&objects, edges, modules, known));
         notes.extend(failures.iter().map(BindError::to_string));
-        self.told.tell(loaded, &translation, &notes);
-        self.previous = Some(translation);
+        self.told.tell(loaded, translation, &notes);
         Ok(())
     }
 
     /// Answers what is under way, then ends.
     async fn end(self) -> bool {
-        let Self { engine, cluster, .. } = self;
+        let Self { serving, cluster, .. } = self;
         eprintln!("ending: answering what is under way (again to end at once)");
-        let drained = tokio::task::spawn_blocking(move || engine.drain());
         let again = async {
-            let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-            interrupt.recv().await
+            match signal(SignalKind::interrupt()) {
+                Ok(mut interrupt) => drop(interrupt.recv().await),
+                Err(_) => std::future::pending().await,
+            }
         };
-        let clean = tokio::select! {
-            clean = drained => clean.unwrap_or(false),
-            Some(()) = again => false,
-        };
+        let clean = serving.end(again).await;
         cluster.shutdown().await;
         clean
     }

@@ -69,7 +69,7 @@ def boot(cluster: Cluster, machine: Machine, binaries: Path, archives: list[Path
 
 
 def forward(cluster: Cluster) -> int:
-    """Makes the API server reachable at a port of the loopback address, the same one inside the control machine."""
+    """Makes the API server reachable at a port of the loopback address."""
     port = free_port(PORT)
     inner = f"EXEC:ip netns exec {cluster.netns(CONTROL)} socat STDIO TCP\\:127.0.0.1\\:{PORT}"
     with (cluster.state / "forward.log").open("wb") as log:
@@ -159,7 +159,8 @@ def end(file: Path) -> None:
     except OSError:
         return
     if any(word in command for word in (b"unshare", b"socat")):
-        kill(pid)
+        # Its children too: each leads a session of its own.
+        kill(-pid)
 
 
 def kill(pid: int) -> None:

@@ -92,17 +92,17 @@ def process_1(cluster: Cluster, name: str) -> str:
 
 
 def execute(cluster: Cluster, options: argparse.Namespace) -> None:
-    replace("ip", ["netns", "exec", cluster.netns(CONTROL), *options.command], cluster)
+    replace("ip", ["netns", "exec", cluster.netns(CONTROL), *options.command], cluster, cluster.inner_kubeconfig)
 
 
 def execute_kubectl(cluster: Cluster, options: argparse.Namespace) -> None:
-    replace(str(programs.home() / "bin/kubectl"), options.arguments, cluster)
+    replace(str(programs.home() / "bin/kubectl"), options.arguments, cluster, cluster.kubeconfig)
 
 
-def replace(program: str, arguments: list[str], cluster: Cluster) -> None:
+def replace(program: str, arguments: list[str], cluster: Cluster, kubeconfig: Path) -> None:
     """Becomes `program`, with kubectl and helm on its path and the cluster as theirs."""
     if not cluster.kubeconfig.exists():
         raise Failure(f"no cluster {cluster.name} is up: `cluster up` brings one up")
-    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
+    os.environ["KUBECONFIG"] = str(kubeconfig)
     os.environ["PATH"] = f"{programs.home() / 'bin'}:{os.environ['PATH']}"
     os.execvp(program, [program, *arguments])

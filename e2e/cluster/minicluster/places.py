@@ -60,8 +60,13 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """How to reach the API server, from the outside and from the control machine alike."""
+        """How to reach the API server from outside."""
         return self.state / "kubeconfig"
+
+    @property
+    def inner_kubeconfig(self) -> Path:
+        """How to reach it from the cluster's own network."""
+        return self.pki / "admin.kubeconfig"
 
     @property
     def pki(self) -> Path:

@@ -2,7 +2,7 @@
 
 use crate::{
     conditions::{Refusal, refusal},
-    edges::GatewayAddresses,
+    edges::{GatewayAddresses, Replicas},
 };
 use portolan_crds::Gateway;
 
@@ -15,6 +15,14 @@ pub(super) fn unsupported(gateway: &Gateway) -> Option<Refusal> {
         "UnsupportedAddress",
         format!("spec.addresses[{at}].type: {other} is not supported, only IPAddress is"),
     ))
+}
+
+/// Why those who serve the Gateway do not serve it as it is now.
+pub(super) fn pending(addresses: &GatewayAddresses) -> Option<Refusal> {
+    match &addresses.replicas {
+        Replicas::Current => None,
+        Replicas::Behind(why) => Some(refusal("Pending", why.as_str())),
+    }
 }
 
 /// Why the Gateway is not at the addresses where it should be.

@@ -66,18 +66,21 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
             }
             Class::Ours => refused(object),
         };
-        let (client_certificate, unresolved) = tls.client_certificate(name, object);
+        let mut references = Vec::new();
+        let (client_certificate, unresolved) = tls.client_certificate(name, object, &mut references);
         let addresses = edges.gateways.get(name).cloned().unwrap_or_default();
         all.gateway_by_name.insert(name.clone(), all.gateways.len());
         all.gateways.push(GatewayEntry {
             name: name.clone(),
             object: Arc::clone(object),
+            pending: addresses::pending(&addresses),
             unprogrammed: addresses::unprogrammed(&addresses),
             addresses: if refused.is_none() { addresses.assigned } else { Vec::new() },
             refused,
             client_certificate,
             unresolved,
             insecure_fallback: insecure_fallback(object),
+            references,
             listeners: Vec::new(),
             sets: Vec::new(),
         });

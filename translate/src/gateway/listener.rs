@@ -4,6 +4,7 @@
 use super::tls::ListenerTls;
 use crate::{
     conditions::{Refusal, refusal},
+    references::Reference,
     selector,
     snapshot::{Hostname, ListenerId, RouteKind, Transport},
 };
@@ -52,6 +53,8 @@ pub(crate) struct ListenerEntry {
     pub(crate) unresolved: Vec<Refusal>,
     /// Names of listeners with which its host names overlap.
     pub(crate) overlaps: Vec<String>,
+    /// What is read for it.
+    pub(crate) references: Vec<Reference>,
     /// How TLS is ended.
     pub(crate) tls: ListenerTls,
 }
@@ -80,6 +83,7 @@ impl ListenerEntry {
             conflict: None,
             unresolved: unfit.into_iter().collect(),
             overlaps: Vec::new(),
+            references: Vec::new(),
             tls: ListenerTls::None,
             spec: spec.clone(),
         }

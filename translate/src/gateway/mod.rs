@@ -16,11 +16,14 @@ pub(crate) use listener::{ListenerEntry, Protocol};
 pub(crate) use status::{gateway_status, listener_set_status};
 pub(crate) use tls::ListenerTls;
 
-use crate::{conditions::Refusal, objects::ObjectName, snapshot::Transport, statuses::Note};
+use crate::{
+    conditions::Refusal, objects::ObjectName, references::Reference, snapshot::Transport, statuses::Note,
+    translation::ListenerPort,
+};
 use portolan_crds::{Gateway, ListenerSet};
 use rustls::sign::CertifiedKey;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -49,7 +52,9 @@ pub(crate) struct GatewayEntry {
     pub(crate) object: Arc<Gateway>,
     /// Why the Gateway as a whole is not served.
     pub(crate) refused: Option<Refusal>,
-    /// Why it is not programmed though it is accepted.
+    /// Why its replicas do not serve it as it is now.
+    pub(crate) pending: Option<Refusal>,
+    /// Why it is not programmed though it is accepted and its replicas serve it.
     pub(crate) unprogrammed: Option<Refusal>,
     /// The certificate that it presents to backends, if it has one that can be used.
     pub(crate) client_certificate: Option<Arc<CertifiedKey>>,
@@ -59,6 +64,8 @@ pub(crate) struct GatewayEntry {
     pub(crate) addresses: Vec<IpAddr>,
     /// Whether clients without a valid certificate are served.
     pub(crate) insecure_fallback: bool,
+    /// What is read for the Gateway as a whole.
+    pub(crate) references: Vec<Reference>,
     /// Positions of its own listeners, in the order of the object.
     pub(crate) listeners: Vec<usize>,
     /// Positions of its ListenerSets that it allows, in order of precedence.
@@ -81,6 +88,17 @@ pub(crate) struct SetEntry {
 // === impl Gateways ===
 
 impl Gateways {
+    /// The ports of each Gateway's listeners that are accepted.
+    pub(crate) fn ports(&self) -> BTreeMap<ObjectName, BTreeSet<ListenerPort>> {
+        let mut ports: Vec<BTreeSet<ListenerPort>> = vec![BTreeSet::new(); self.gateways.len()];
+        for listener in self.listeners.iter().filter(|listener| listener.accepted()) {
+            let http3 = listener.protocol == Some(Protocol::Https);
+            let port = ListenerPort { port: listener.spec.port, transport: listener.transport(), http3 };
+            ports[listener.gateway].insert(port);
+        }
+        self.gateways.iter().map(|gateway| gateway.name.clone()).zip(ports).collect()
+    }
+
     /// Where the engine listens for a listener: declared address, and the address that is bound.
     pub(crate) fn sockets<'a>(
         &'a self,
@@ -90,7 +108,7 @@ impl Gateways {
         let transport = listener.transport();
         self.gateways[listener.gateway].addresses.iter().map(move |ip| {
             let declared = SocketAddr::new(*ip, listener.spec.port);
-            (declared, edges.binds.get(&(declared, transport)).copied().unwrap_or(declared), transport)
+            (declared, edges.bind(declared, transport), transport)
         })
     }
 }

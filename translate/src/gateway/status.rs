@@ -43,7 +43,8 @@ fn gateway_conditions(all: &Gateways, gateway: &GatewayEntry) -> Vec<Condition> 
     let unprogrammed = match (&gateway.refused, &gateway.unprogrammed) {
         (Some(why), _) => Some(refusal("Invalid", format!("the Gateway is not accepted: {}", why.message))),
         (None, Some(why)) => Some(why.clone()),
-        (None, None) => (!listeners().any(ListenerEntry::served)).then(nothing),
+        (None, None) if !listeners().any(ListenerEntry::served) => Some(nothing()),
+        (None, None) => gateway.pending.clone(),
     };
     conditions.verdict("Programmed", "Programmed", unprogrammed.as_ref());
     let unresolved: Vec<_> = listeners().filter(|one| !one.unresolved.is_empty()).map(|one| &*one.id.name).collect();
@@ -80,10 +81,10 @@ pub(crate) fn listener_set_status(all: &Gateways, set: &SetEntry, attached: &[u3
     let unprogrammed = match (&set.refused, &gateway.unprogrammed) {
         (Some(why), _) => Some(why.clone()),
         (None, Some(why)) => Some(refusal("ParentNotProgrammed", format!("Gateway {}: {}", gateway.name, why.message))),
-        (None, None) => {
-            let served = listeners().any(ListenerEntry::served);
-            (!served).then(|| refusal("Invalid", "no listener can be served"))
+        (None, None) if !listeners().any(ListenerEntry::served) => {
+            Some(refusal("Invalid", "no listener can be served"))
         }
+        (None, None) => gateway.pending.clone(),
     };
     conditions.verdict("Programmed", "Programmed", unprogrammed.as_ref());
     let listeners = set.listeners.iter().map(|at| listener_status(meta, gateway, &all.listeners[*at], attached[*at]));
@@ -130,5 +131,6 @@ fn unprogrammed(gateway: &GatewayEntry, listener: &ListenerEntry) -> Option<Refu
         return Some(refusal("Invalid", format!("the Gateway is not accepted: {}", why.message)));
     }
     // A Gateway with some address of its own is served there, whatever became of the others.
-    gateway.addresses.is_empty().then(|| refusal("Pending", "no address is assigned to the Gateway yet"))
+    let unplaced = || refusal("Pending", "no address is assigned to the Gateway yet");
+    gateway.addresses.is_empty().then(unplaced).or_else(|| gateway.pending.clone())
 }

@@ -5,6 +5,7 @@ use crate::{
     conditions::{Refusal, refusal, shown_kind},
     edges::Edges,
     objects::{ObjectName, Objects},
+    references::Reference,
     refs::{
         certificates::{CertificateError, Certificates, authorities},
         grants::{Grants, Referent, Referrer},
@@ -65,7 +66,8 @@ impl TlsInputs<'_> {
         let (mut found, mut unresolved) = (Vec::new(), Vec::new());
         for (at, reference) in references.iter().enumerate() {
             let place = format!("tls.certificateRefs[{at}]");
-            match self.certificates.resolve(self.objects, self.edges, self.grants, from, reference) {
+            let read = &mut listener.references;
+            match self.certificates.resolve(self.objects, self.edges, self.grants, from, reference, read) {
                 Ok(certificate) => found.push(certificate),
                 Err(CertificateError::NotPermitted(why)) => {
                     unresolved.push(refusal("RefNotPermitted", format!("{place}: {why}")));
@@ -93,7 +95,7 @@ impl TlsInputs<'_> {
     ) -> Result<ClientAuth, Refusal> {
         let mut roots = Vec::new();
         for (at, reference) in validation.ca_certificate_refs.iter().enumerate() {
-            match self.authorities(gateway, reference) {
+            match self.authorities(gateway, reference, &mut listener.references) {
                 Ok(found) => roots.extend(found),
                 Err(why) => {
                     let place = format!("the Gateway's tls.frontend caCertificateRefs[{at}]");
@@ -115,6 +117,7 @@ impl TlsInputs<'_> {
         &self,
         gateway: &ObjectName,
         reference: &ObjectReference,
+        read: &mut Vec<Reference>,
     ) -> Result<Vec<rustls_pki_types::CertificateDer<'static>>, Refusal> {
         if (reference.group.as_str(), reference.kind.as_str()) != ("", "ConfigMap") {
             let kind = shown_kind(&reference.group, &reference.kind);
@@ -127,21 +130,25 @@ impl TlsInputs<'_> {
         if !self.grants.allow(from, to) {
             return Err(refusal("RefNotPermitted", to.not_permitted(from)));
         }
+        read.push(Reference::ConfigMap(name.clone()));
         authorities(self.objects, &name)
     }
 
-    /// The certificate that a Gateway presents to backends, and why there is none though it asks for one.
+    /// The certificate that a Gateway presents to backends, and why there is none though it asks for one; notes in `read`
+    /// what was looked up.
     pub(super) fn client_certificate(
         &mut self,
         name: &ObjectName,
         object: &Gateway,
+        read: &mut Vec<Reference>,
     ) -> (Option<Arc<CertifiedKey>>, Option<Refusal>) {
         let backend = object.spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
         let Some(reference) = backend.and_then(|backend| backend.client_certificate_ref.as_ref()) else {
             return (None, None);
         };
         let from = Referrer { kind: "Gateway", namespace: &name.namespace };
-        let (reason, why) = match self.certificates.resolve(self.objects, self.edges, self.grants, from, reference) {
+        let resolved = self.certificates.resolve(self.objects, self.edges, self.grants, from, reference, read);
+        let (reason, why) = match resolved {
             Ok(certificate) => return (Some(certificate), None),
             Err(CertificateError::NotPermitted(why)) => ("RefNotPermitted", why),
             Err(CertificateError::Invalid(why, last)) => {

@@ -7,6 +7,7 @@ use crate::{
     conditions::{Refusal, refusal, shown_kind},
     edges::Edges,
     objects::{ObjectName, Objects},
+    references::Reference,
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use portolan_crds::common::SecretObjectReference;
@@ -41,7 +42,7 @@ impl Certificates {
         Self { read, last: last.map(|last| last.last.clone()).unwrap_or_default() }
     }
 
-    /// The certificate that a reference names.
+    /// The certificate that a reference names; notes in `read` what was looked up.
     pub(crate) fn resolve(
         &mut self,
         objects: &Objects,
@@ -49,6 +50,7 @@ impl Certificates {
         grants: &Grants,
         from: Referrer<'_>,
         reference: &SecretObjectReference,
+        read: &mut Vec<Reference>,
     ) -> Result<Arc<CertifiedKey>, CertificateError> {
         if (reference.group(), reference.kind()) != ("", "Secret") {
             let shown = format!("{} {}", shown_kind(reference.group(), reference.kind()), reference.name);
@@ -61,6 +63,7 @@ impl Certificates {
         if !grants.allow(from, to) {
             return Err(CertificateError::NotPermitted(to.not_permitted(from)));
         }
+        read.push(Reference::Secret(name.clone()));
         let Some(secret) = objects.secrets.get(&name) else {
             return Err(CertificateError::Invalid(format!("Secret {name} does not exist"), None));
         };
@@ -87,7 +90,7 @@ impl Certificates {
 }
 
 /// Whether a Secret holds a certificate with its key; else what is wrong with it.
-pub fn check_certificate(secret: &Secret) -> Result<(), String> {
+pub(crate) fn check_certificate(secret: &Secret) -> Result<(), String> {
     certified_key(secret).map(drop)
 }
 

@@ -43,7 +43,8 @@ pub(crate) struct PolicyOutcome {
     pub(crate) unresolved: Option<Refusal>,
     /// The Services that exist among its targets.
     pub(crate) services: Vec<ObjectName>,
-    config_maps: Vec<ObjectName>,
+    /// The ConfigMaps that hold its authorities.
+    pub(crate) config_maps: Vec<ObjectName>,
 }
 
 /// What a port of a Service is under.

@@ -48,7 +48,7 @@ pub fn read(text: &str) -> Input {
         if assigned.is_empty() {
             assigned.push(format!("127.0.0.{}", at + 1).parse().unwrap());
         }
-        edges.gateways.insert(name.clone(), GatewayAddresses { assigned, unusable: Vec::new() });
+        edges.gateways.insert(name.clone(), GatewayAddresses { assigned, ..Default::default() });
     }
     override_edges(&mut edges, &said);
     Input { objects, edges }
@@ -71,7 +71,7 @@ fn override_edges(edges: &mut Edges, said: &Value) {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let assigned = list("assigned").iter().map(|ip| text(ip).parse().unwrap()).collect();
         let unusable = list("unusable").iter().map(|one| (text(&one["address"]), text(&one["why"]))).collect();
-        edges.gateways.insert(name(&gateway), GatewayAddresses { assigned, unusable });
+        edges.gateways.insert(name(&gateway), GatewayAddresses { assigned, unusable, ..Default::default() });
     }
     for (declared, bind) in entries("binds") {
         let (declared, transport) = match declared.strip_suffix("/udp") {

@@ -1,0 +1,87 @@
+//! What a gateway's pod knows that no object says, and which objects it watches.
+
+use crate::modules::Modules;
+use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use portolan_controller::{CONTROLLER_NAME, Generations};
+use portolan_source::{Kind, ObjectName, Objects, kubernetes::Selection};
+use portolan_translate::{
+    Edges, LastCertificates, Reference, Translation,
+    edges::{ClientPort, GatewayAddresses},
+    objects::Store,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+};
+
+/// Kinds that are watched in all namespaces.
+const WATCHED: [Kind; 13] = [
+    Kind::GatewayClass,
+    Kind::ListenerSet,
+    Kind::HTTPRoute,
+    Kind::GRPCRoute,
+    Kind::TLSRoute,
+    Kind::TCPRoute,
+    Kind::UDPRoute,
+    Kind::ReferenceGrant,
+    Kind::BackendTLSPolicy,
+    Kind::WasmFilter,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Namespace,
+];
+
+/// What is watched for a Gateway; Secrets and ConfigMaps only those that the last translation looked for, by name.
+pub fn selections(gateway: &ObjectName, last: Option<&Translation>) -> BTreeSet<Selection> {
+    let references = last.and_then(|last| last.references.get(gateway)).into_iter().flatten();
+    let referenced = references.map(|reference| match reference {
+        Reference::Secret(name) => Selection::named(Kind::Secret, name),
+        Reference::ConfigMap(name) => Selection::named(Kind::ConfigMap, name),
+    });
+    let own = Selection::named(Kind::Gateway, gateway);
+    WATCHED.into_iter().map(Selection::all).chain([own]).chain(referenced).collect()
+}
+
+/// Makes the edges of each translation.
+pub struct EdgesOf {
+    gateway: ObjectName,
+    addresses: Vec<IpAddr>,
+    certificates: LastCertificates,
+}
+
+impl EdgesOf {
+    /// The edges of a Gateway's pod.
+    pub fn new(gateway: ObjectName) -> Self {
+        Self { gateway, addresses: any_addresses(), certificates: LastCertificates::default() }
+    }
+
+    /// The edges for these objects.
+    pub fn of(&mut self, objects: &Objects, modules: &mut Modules) -> Edges {
+        let addresses = GatewayAddresses { assigned: self.addresses.clone(), ..GatewayAddresses::default() };
+        Edges {
+            controller_name: CONTROLLER_NAME.into(),
+            client_port: ClientPort::Declared,
+            gateways: BTreeMap::from([(self.gateway.clone(), addresses)]),
+            last_certificates: self.certificates.look(&objects.secrets),
+            modules: modules.load(objects, &mut BTreeSet::new()),
+            ..Edges::default()
+        }
+    }
+}
+
+/// The generations of what a translation of these objects serves.
+pub fn generations(objects: &Objects) -> Generations {
+    fn of<T: Metadata<Ty = ObjectMeta>>(objects: &Store<T>) -> BTreeMap<String, i64> {
+        let generation = |(name, object): (&ObjectName, &std::sync::Arc<T>)| {
+            (name.to_string(), object.metadata().generation.unwrap_or_default())
+        };
+        objects.iter().map(generation).collect()
+    }
+    Generations { gateways: of(&objects.gateways), listener_sets: of(&objects.listener_sets), ..Default::default() }
+}
+
+/// The addresses that stand for all of this pod's, of the families that the kernel has.
+fn any_addresses() -> Vec<IpAddr> {
+    let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    all.into_iter().filter(|address| UdpSocket::bind((*address, 0)).is_ok()).collect()
+}

@@ -1,0 +1,105 @@
+//! The life of a gateway's pod: views of the cluster come in, snapshots go to the engine.
+
+use super::{
+    GatewayArgs,
+    edges::{EdgesOf, generations, selections},
+};
+use crate::{admin::Known, heap, modules::Modules, serving::Serving};
+use anyhow::{Context, Result};
+use portolan_proxy::listen::Listeners;
+use portolan_source::{
+    ObjectName,
+    kubernetes::{Follower, View, follow},
+};
+use portolan_translate::translate;
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long nothing has changed when memory is given back.
+const RESTS_AFTER: Duration = Duration::from_millis(1500);
+
+struct Session {
+    gateway: ObjectName,
+    serving: Serving,
+    edges: EdgesOf,
+    modules: Modules,
+    follower: Follower,
+    /// What was said already of what cannot be watched or read.
+    told: BTreeSet<String>,
+}
+
+/// Runs until a signal.
+pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
+    let gateway = ObjectName::new(&*args.namespace, &*args.name);
+    let serving = Serving::start(&args.engine, Arc::new(Listeners::new()))?;
+    serving.admin().clone().listen(args.engine.admin).await?;
+    serving.admin().clone().listen_read_only(args.read_only).await?;
+    let config =
+        kube::Config::infer().await.context("no cluster: neither a ServiceAccount nor a kubeconfig is here")?;
+    let client = kube::Client::try_from(config)?;
+    let follower = follow(client, selections(&gateway, None), false);
+    tracing::info!(%gateway, read_only = %args.read_only, "following the cluster");
+    let edges = EdgesOf::new(gateway.clone());
+    let modules = Modules::new(args.module_cache);
+    let mut session = Session { gateway, serving, edges, modules, follower, told: BTreeSet::new() };
+    session.follow().await?;
+    tracing::info!("ending: answering what is under way");
+    let clean = session.serving.end(std::future::pending()).await;
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+impl Session {
+    async fn follow(&mut self) -> Result<()> {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        loop {
+            let view = self.follower.views.borrow_and_update().clone();
+            self.tell_troubles(&view);
+            // What was served before is served until all that it needs has been seen.
+            if view.complete || self.serving.translation().is_some() {
+                tokio::task::block_in_place(|| self.serve(&view));
+            }
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                changed = self.follower.views.changed() => changed.context("the cluster is followed no longer")?,
+                never = rest() => match never {},
+            }
+        }
+    }
+
+    /// Puts what is there now in force; then asks for what it refers to.
+    fn serve(&mut self, view: &View) {
+        let edges = self.edges.of(&view.objects, &mut self.modules);
+        if self.serving.translation().is_none() {
+            // Nothing is served before its certificates are there, or known not to be.
+            let wanted = selections(&self.gateway, Some(&translate(&view.objects, &edges, None)));
+            if !wanted.is_subset(&view.settled) {
+                return self.follower.select(wanted);
+            }
+        }
+        let (translation, failures) =
+            self.serving.publish(&view.objects, edges, &self.modules, |edges| Known { edges, ..Known::default() });
+        let wanted = selections(&self.gateway, Some(translation));
+        if wanted.is_subset(&view.settled) {
+            self.serving.admin().loaded(generations(&view.objects));
+        }
+        self.follower.select(wanted);
+        failures.iter().for_each(|error| tracing::error!(%error, "a listener is not served"));
+    }
+
+    fn tell_troubles(&mut self, view: &View) {
+        let troubles = view.troubles.iter().map(|(selection, trouble)| format!("{selection}: {trouble}"));
+        let unreadable =
+            view.unreadable.iter().map(|(object, why)| format!("{} {}: {why}", object.kind.name(), object.name));
+        let now: BTreeSet<String> = troubles.chain(unreadable).collect();
+        now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
+        self.told = now;
+    }
+}
+
+/// Gives memory back once nothing has changed for a while.
+async fn rest() -> std::convert::Infallible {
+    tokio::time::sleep(RESTS_AFTER).await;
+    heap::release();
+    std::future::pending().await
+}

@@ -1,0 +1,254 @@
+//! The manifests of what runs for a Gateway.
+
+use super::{CLASS_LABEL, GATEWAY_LABEL, MANAGED_BY, NAMESPACE_LABEL, Names, Settings, Wanted};
+use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP};
+use portolan_translate::{ListenerPort, edges::pod_port, snapshot::Transport};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The port at which gateways tell of health, metrics and loaded generations.
+pub const READ_ONLY_PORT: u16 = 15_020;
+/// Time that a gateway has to answer what is under way.
+const GRACE_SECONDS: u32 = 60;
+
+/// Kinds that run for a Gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each variant is the kind of its name")]
+pub enum Resource {
+    ServiceAccount,
+    Role,
+    RoleBinding,
+    Service,
+    Deployment,
+    PodDisruptionBudget,
+}
+
+/// One object as it is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Its kind.
+    pub resource: Resource,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// All of it.
+    pub object: Value,
+}
+
+// === impl Resource ===
+
+impl Resource {
+    /// Every kind, in the order in which they are made.
+    pub const ALL: [Resource; 6] = [
+        Self::ServiceAccount,
+        Self::Role,
+        Self::RoleBinding,
+        Self::Service,
+        Self::Deployment,
+        Self::PodDisruptionBudget,
+    ];
+
+    /// Its API group (empty for the core group), version, kind and plural.
+    pub fn api(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
+            Self::RoleBinding => ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+        }
+    }
+}
+
+/// All that runs for a Gateway, in the order in which it is made.
+pub fn manifests(wanted: &Wanted, settings: &Settings) -> Vec<Manifest> {
+    let writer = Writer::new(wanted);
+    let mut all = vec![writer.own(Resource::ServiceAccount, json!({ "automountServiceAccountToken": false }))];
+    for (namespace, (secrets, config_maps)) in wanted.by_namespace() {
+        all.extend(writer.roles(namespace, &secrets, &config_maps));
+    }
+    all.push(writer.own(Resource::Service, json!({ "spec": writer.service() })));
+    all.push(writer.own(Resource::Deployment, json!({ "spec": writer.deployment(settings) })));
+    let budget = json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": writer.selector() } } });
+    all.push(writer.own(Resource::PodDisruptionBudget, budget));
+    all.sort_by_key(|manifest| manifest.resource);
+    all
+}
+
+struct Writer<'a> {
+    wanted: &'a Wanted,
+    names: Names,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+// === impl Writer ===
+
+impl<'a> Writer<'a> {
+    fn new(wanted: &'a Wanted) -> Self {
+        let names = Names::of(&wanted.name, &wanted.gateway.spec.gateway_class_name);
+        let infrastructure = wanted.gateway.spec.infrastructure.as_ref();
+        let mut labels = infrastructure.map(|one| one.labels.clone()).unwrap_or_default();
+        let own = [
+            (GATEWAY_LABEL, names.label.as_str()),
+            (CLASS_LABEL, &wanted.gateway.spec.gateway_class_name),
+            (MANAGED_BY.0, MANAGED_BY.1),
+            ("app.kubernetes.io/name", "portolan-gateway"),
+        ];
+        labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let annotations = infrastructure.map(|one| one.annotations.clone()).unwrap_or_default();
+        Self { wanted, names, labels, annotations }
+    }
+
+    /// An object in the Gateway's namespace, which goes when the Gateway goes.
+    fn own(&self, resource: Resource, content: Value) -> Manifest {
+        let owner = json!({
+            "apiVersion": format!("{GATEWAY_GROUP}/v1"), "kind": "Gateway", "name": self.wanted.gateway.metadata.name,
+            "uid": self.wanted.gateway.metadata.uid, "controller": true, "blockOwnerDeletion": false,
+        });
+        let metadata = json!({
+            "name": self.names.own, "namespace": &*self.wanted.name.namespace, "labels": self.labels,
+            "annotations": self.annotations, "ownerReferences": [owner],
+        });
+        manifest(resource, metadata, content)
+    }
+
+    /// The right to read some Secrets and ConfigMaps of a namespace, by name.
+    fn roles(&self, namespace: &str, secrets: &BTreeSet<&str>, config_maps: &BTreeSet<&str>) -> [Manifest; 2] {
+        let rule = |resource: &str, names: &BTreeSet<&str>| {
+            (!names.is_empty()).then(|| {
+                json!({ "apiGroups": [""], "resources": [resource], "resourceNames": names,
+                        "verbs": ["get", "list", "watch"] })
+            })
+        };
+        let rules: Vec<_> = [rule("secrets", secrets), rule("configmaps", config_maps)].into_iter().flatten().collect();
+        let own = *namespace == *self.wanted.name.namespace;
+        let name = if own { &self.names.own } else { &self.names.elsewhere };
+        let binding = json!({
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
+            "subjects": [{ "kind": "ServiceAccount", "name": self.names.own,
+                           "namespace": &*self.wanted.name.namespace }],
+        });
+        let both = [(Resource::Role, json!({ "rules": rules })), (Resource::RoleBinding, binding)];
+        both.map(|(resource, content)| match own {
+            true => self.own(resource, content),
+            false => {
+                let mut labels = self.labels.clone();
+                labels.insert(NAMESPACE_LABEL.to_owned(), self.wanted.name.namespace.to_string());
+                let metadata = json!({ "name": name, "namespace": namespace, "labels": labels });
+                manifest(resource, metadata, content)
+            }
+        })
+    }
+
+    /// What the pods are found by: nothing that may change.
+    fn selector(&self) -> Value {
+        json!({ GATEWAY_LABEL: self.names.label, CLASS_LABEL: self.wanted.gateway.spec.gateway_class_name })
+    }
+
+    fn service(&self) -> Value {
+        let mut spec = json!({
+            "type": "LoadBalancer",
+            "ipFamilyPolicy": "PreferDualStack",
+            "externalTrafficPolicy": "Cluster",
+            "selector": self.selector(),
+            "ports": service_ports(&self.wanted.ports),
+        });
+        if let Some(address) = self.wanted.addresses().next() {
+            spec["loadBalancerIP"] = json!(address);
+        }
+        spec
+    }
+
+    fn deployment(&self, settings: &Settings) -> Value {
+        let mut labels = self.labels.clone();
+        labels.insert(format!("{PORTOLAN_GROUP}/component"), "gateway".to_owned());
+        json!({
+            "replicas": 2,
+            "selector": { "matchLabels": self.selector() },
+            "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
+            "template": {
+                "metadata": { "labels": labels, "annotations": self.annotations },
+                "spec": self.pod(settings),
+            },
+        })
+    }
+
+    fn pod(&self, settings: &Settings) -> Value {
+        json!({
+            "serviceAccountName": self.names.own,
+            "automountServiceAccountToken": true,
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                "seccompProfile": { "type": "RuntimeDefault" },
+            },
+            "topologySpreadConstraints": [{
+                "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": { "matchLabels": self.selector() },
+            }],
+            "containers": [self.container(settings)],
+            "volumes": [{ "name": "modules", "emptyDir": { "sizeLimit": "256Mi" } }],
+        })
+    }
+
+    fn container(&self, settings: &Settings) -> Value {
+        let Wanted { name, .. } = self.wanted;
+        let probe = |path: &str, period: u32, failures: u32| {
+            json!({ "httpGet": { "path": path, "port": READ_ONLY_PORT },
+                    "periodSeconds": period, "failureThreshold": failures })
+        };
+        json!({
+            "name": "gateway",
+            "image": settings.image,
+            "imagePullPolicy": settings.image_pull_policy,
+            "args": ["gateway", "--namespace", &*name.namespace, "--name", &*name.name,
+                     "--read-only", format!("[::]:{READ_ONLY_PORT}"), "--module-cache", "/var/cache/portolan"],
+            "ports": [{ "name": "read-only", "containerPort": READ_ONLY_PORT }],
+            "startupProbe": probe("/healthz", 1, 60),
+            "readinessProbe": probe("/readyz", 1, 1),
+            "livenessProbe": probe("/healthz", 10, 3),
+            "resources": { "requests": { "cpu": "10m", "memory": "32Mi" } },
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": { "drop": ["ALL"] },
+            },
+            "volumeMounts": [{ "name": "modules", "mountPath": "/var/cache/portolan" }],
+        })
+    }
+}
+
+fn manifest(resource: Resource, metadata: Value, content: Value) -> Manifest {
+    let (group, version, kind, _) = resource.api();
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+    let (namespace, name) = (text("namespace"), text("name"));
+    let mut object = Map::from_iter([
+        ("apiVersion".to_owned(), json!(api_version)),
+        ("kind".to_owned(), json!(kind)),
+        ("metadata".to_owned(), metadata),
+    ]);
+    if let Value::Object(content) = content {
+        object.extend(content);
+    }
+    Manifest { resource, namespace, name, object: Value::Object(object) }
+}
+
+/// The ports of the Service; of HTTPS listeners UDP too, for HTTP/3.
+fn service_ports(ports: &BTreeSet<ListenerPort>) -> Vec<Value> {
+    let mut all = BTreeSet::new();
+    for port in ports {
+        all.insert((port.port, if port.transport == Transport::Udp { "UDP" } else { "TCP" }));
+        if port.http3 {
+            all.insert((port.port, "UDP"));
+        }
+    }
+    let of = |(port, protocol): (u16, &str)| {
+        json!({ "name": format!("{}-{port}", protocol.to_lowercase()), "port": port, "protocol": protocol,
+                "targetPort": pod_port(port) })
+    };
+    all.into_iter().map(of).collect()
+}

@@ -1,0 +1,71 @@
+//! Names and labels of what runs for a Gateway.
+
+use portolan_translate::ObjectName;
+use sha2::{Digest, Sha256};
+
+/// The Gateway's name, on all that runs for it (GEP-1762).
+pub const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+/// The Gateway's class.
+pub const CLASS_LABEL: &str = "gateway.networking.k8s.io/gateway-class-name";
+/// The Gateway's namespace, where it is not the object's own.
+pub const NAMESPACE_LABEL: &str = "portolan.dev/gateway-namespace";
+/// Who made it.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "portolan");
+/// A label's value and a Service's name have at most so many bytes.
+const NAME_BYTES_MAX: usize = 63;
+
+/// Names of what runs for a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Of the Deployment, the Service and all else in its namespace: `GATEWAY-CLASS`, as GEP-1762 recommends.
+    pub own: String,
+    /// The value of [`GATEWAY_LABEL`].
+    pub label: String,
+    /// Of the Roles in other namespaces.
+    pub elsewhere: String,
+}
+
+impl Names {
+    /// The names for a Gateway of a class.
+    pub fn of(gateway: &ObjectName, class: &str) -> Self {
+        Self {
+            own: bounded(format!("{}-{class}", gateway.name)),
+            label: bounded(gateway.name.to_string()),
+            elsewhere: bounded(format!("portolan-{}-{}", gateway.namespace, gateway.name)),
+        }
+    }
+}
+
+/// The name, with its end replaced by a hash if it is too long. Dots are no part of a Service's name.
+fn bounded(name: String) -> String {
+    let plain = name.replace('.', "-");
+    if plain == name && name.len() <= NAME_BYTES_MAX {
+        return name;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let kept: String = plain.chars().take(NAME_BYTES_MAX - 9).collect();
+    format!("{}-{hash}", kept.trim_end_matches('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_gep_1762() {
+        let names = Names::of(&ObjectName::new("infra", "web"), "portolan");
+        assert_eq!((names.own.as_str(), names.elsewhere.as_str()), ("web-portolan", "portolan-infra-web"));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_or_no_service_name_stays_unique() {
+        let names: Vec<_> = ["a".repeat(100), format!("{}b", "a".repeat(99)), "a.b".to_owned(), "a-b".to_owned()]
+            .into_iter()
+            .map(bounded)
+            .collect();
+        assert!(names.iter().all(|name| name.len() <= NAME_BYTES_MAX && !name.contains('.')));
+        let unique: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(unique.len(), names.len());
+    }
+}

@@ -1,0 +1,18 @@
+//! Portolan's Kubernetes side: statuses of all objects, and what runs for each Gateway. What an object means is
+//! `translate`'s business; no traffic passes here.
+#![forbid(unsafe_code)]
+
+mod edges;
+mod generations;
+mod infrastructure;
+mod reconcile;
+mod replicas;
+mod status;
+
+pub use edges::ModuleOutcomes;
+pub use generations::Generations;
+pub use infrastructure::Settings;
+pub use reconcile::{Options, run};
+
+/// Our name in `GatewayClass.spec.controllerName` and in statuses.
+pub const CONTROLLER_NAME: &str = "portolan.dev/gateway-controller";

@@ -1,0 +1,154 @@
+//! The controller's one loop: what is seen → translation → what is written.
+
+use crate::{
+    edges::{ModuleOutcomes, edges, questions},
+    infrastructure::{self, GATEWAY_LABEL, MANAGED_BY, Names, Settings, Wanted, manifests},
+    replicas::{self, Answers, Questions},
+    status,
+};
+use anyhow::Result;
+use kube::Client;
+use portolan_source::{
+    Kind, Objects,
+    kubernetes::{Follower, Selection, View, follow},
+};
+use portolan_translate::{LastCertificates, Reference, Translation, references, translate};
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::sync::watch;
+
+/// Kinds that are watched in all namespaces.
+const WATCHED: [Kind; 13] = [
+    Kind::GatewayClass,
+    Kind::Gateway,
+    Kind::ListenerSet,
+    Kind::HTTPRoute,
+    Kind::GRPCRoute,
+    Kind::TLSRoute,
+    Kind::TCPRoute,
+    Kind::UDPRoute,
+    Kind::ReferenceGrant,
+    Kind::BackendTLSPolicy,
+    Kind::WasmFilter,
+    Kind::Service,
+    Kind::Namespace,
+];
+
+/// What the controller is set with.
+pub struct Options {
+    /// What is the same for all Gateways.
+    pub settings: Settings,
+    /// Loads the modules of all filters.
+    pub modules: Box<dyn FnMut(&Objects) -> ModuleOutcomes + Send>,
+}
+
+struct Reconciler {
+    options: Options,
+    follower: Follower,
+    certificates: LastCertificates,
+    previous: Option<Translation>,
+    questions: watch::Sender<Arc<Questions>>,
+    rounds: watch::Sender<status::Round>,
+    desired: watch::Sender<Arc<infrastructure::Desired>>,
+    told: BTreeSet<String>,
+}
+
+/// Runs until `ended` completes.
+pub async fn run(client: Client, options: Options, ended: impl Future<Output = ()>) -> Result<()> {
+    let follower = follow(client.clone(), selections(None, &Objects::default()), true);
+    let (questions, questions_asked) = watch::channel(Arc::default());
+    let (answer, answers) = watch::channel(Arc::default());
+    let (rounds, rounds_written) = watch::channel(status::Round::default());
+    let (desired, desired_applied) = watch::channel(Arc::default());
+    tokio::spawn(replicas::ask(questions_asked, answer));
+    tokio::spawn(status::write(client.clone(), rounds_written));
+    tokio::spawn(infrastructure::apply(client, desired_applied));
+    let certificates = LastCertificates::default();
+    let (previous, told) = (None, BTreeSet::new());
+    let mut reconciler = Reconciler { options, follower, certificates, previous, questions, rounds, desired, told };
+    tokio::select! {
+        result = reconciler.follow(answers) => result,
+        () = ended => Ok(()),
+    }
+}
+
+impl Reconciler {
+    async fn follow(&mut self, mut answers: watch::Receiver<Arc<Answers>>) -> Result<()> {
+        loop {
+            let view = self.follower.views.borrow_and_update().clone();
+            self.tell_troubles(&view);
+            // Before all is known, a missing object says nothing.
+            if view.complete {
+                let known = answers.borrow_and_update().clone();
+                tokio::task::block_in_place(|| self.reconcile(&view, &known));
+            }
+            tokio::select! {
+                changed = self.follower.views.changed() => changed?,
+                changed = answers.changed() => changed?,
+            }
+        }
+    }
+
+    fn reconcile(&mut self, view: &View, answers: &Answers) {
+        let objects = &view.objects;
+        let asked = questions(objects);
+        let modules = (self.options.modules)(objects);
+        let edges = edges(objects, &asked, answers, &mut self.certificates, modules);
+        let translation = translate(objects, &edges, self.previous.as_ref());
+        let selections = selections(Some(&translation), objects);
+        // What was just asked for is not known to be missing yet.
+        let settled = selections.is_subset(&view.settled);
+        self.follower.select(selections);
+        self.desired.send_replace(Arc::new(self.infrastructure(objects, &translation)));
+        self.questions.send_if_modified(|before| {
+            let other = **before != asked;
+            *before = Arc::new(asked);
+            other
+        });
+        if settled {
+            let (desired, observed) = (translation.statuses.clone(), view.observed.clone());
+            self.rounds.send_replace(status::Round { desired, observed });
+        }
+        self.previous = Some(translation);
+    }
+
+    /// What there is to run for all Gateways.
+    fn infrastructure(&self, objects: &Objects, translation: &Translation) -> infrastructure::Desired {
+        let mut desired = infrastructure::Desired { complete: true, ..Default::default() };
+        for (name, ports) in translation.listeners.iter() {
+            let Some(gateway) = objects.gateways.get(name) else { continue };
+            let accepted = translation.statuses.gateways.get(name).is_some_and(|status| {
+                status.conditions.iter().any(|condition| condition.type_ == "Accepted" && condition.status == "True")
+            });
+            if !accepted || ports.is_empty() {
+                let names = Names::of(name, &gateway.spec.gateway_class_name);
+                desired.kept.insert((name.namespace.to_string(), names.label));
+                continue;
+            }
+            let references = translation.references.get(name).cloned().unwrap_or_default();
+            let wanted = Wanted { name: name.clone(), gateway: gateway.clone(), ports: ports.clone(), references };
+            desired.manifests.extend(manifests(&wanted, &self.options.settings));
+        }
+        desired
+    }
+
+    fn tell_troubles(&mut self, view: &View) {
+        let troubles = view.troubles.iter().map(|(selection, trouble)| format!("{selection}: {trouble}"));
+        let unreadable =
+            view.unreadable.iter().map(|(object, why)| format!("{} {}: {why}", object.kind.name(), object.name));
+        let now: BTreeSet<String> = troubles.chain(unreadable).collect();
+        now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
+        self.told = now;
+    }
+}
+
+/// What is watched; Secrets and ConfigMaps only those that are referred to, by name.
+fn selections(last: Option<&Translation>, objects: &Objects) -> BTreeSet<Selection> {
+    let of_gateways = last.into_iter().flat_map(|last| last.references.values().flatten().cloned());
+    let of_filters = objects.wasm_filters.iter().flat_map(|(name, filter)| references::of_filter(name, filter));
+    let referenced = of_gateways.chain(of_filters).map(|reference| match reference {
+        Reference::Secret(name) => Selection::named(Kind::Secret, &name),
+        Reference::ConfigMap(name) => Selection::named(Kind::ConfigMap, &name),
+    });
+    let pods = Selection::labelled(Kind::EndpointSlice, format!("{}={},{GATEWAY_LABEL}", MANAGED_BY.0, MANAGED_BY.1));
+    WATCHED.into_iter().map(Selection::all).chain([pods]).chain(referenced).collect()
+}

@@ -1,0 +1,121 @@
+//! What a round of writing has to do: the statuses that translation wants, beside those that were seen.
+
+use super::merge::{Written, to_write};
+use k8s_openapi::jiff::Timestamp;
+use portolan_source::{
+    Kind, ObjectName,
+    kubernetes::{Observation, Observed},
+};
+use portolan_translate::{Statuses, statuses::StatusMap};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The statuses that are wanted, and those that are there.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    /// Those that are wanted.
+    pub desired: Arc<Statuses>,
+    /// Those that are there.
+    pub observed: Arc<Observed>,
+}
+
+/// One status to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// The object.
+    pub name: ObjectName,
+    /// The version that it must still be at.
+    pub resource_version: String,
+    /// The status; fields that are to go are null.
+    pub status: Value,
+}
+
+impl Round {
+    /// The version of an object that was seen.
+    pub fn version_of(&self, key: &(Kind, ObjectName)) -> Option<&str> {
+        self.observed.objects.get(key).map(|seen| seen.resource_version.as_str())
+    }
+
+    /// What has to be written: classes and Gateways first, since they are waited for.
+    pub fn writes(&self, now: Timestamp) -> Vec<Write> {
+        let (want, see) = (&self.desired, &self.observed.statuses);
+        let mut writes = Vec::new();
+        self.add(Kind::GatewayClass, &want.gateway_classes, &see.gateway_classes, now, &mut writes);
+        self.add(Kind::Gateway, &want.gateways, &see.gateways, now, &mut writes);
+        self.add(Kind::ListenerSet, &want.listener_sets, &see.listener_sets, now, &mut writes);
+        self.add(Kind::HTTPRoute, &want.http_routes, &see.http_routes, now, &mut writes);
+        self.add(Kind::GRPCRoute, &want.grpc_routes, &see.grpc_routes, now, &mut writes);
+        self.add(Kind::TLSRoute, &want.tls_routes, &see.tls_routes, now, &mut writes);
+        self.add(Kind::TCPRoute, &want.tcp_routes, &see.tcp_routes, now, &mut writes);
+        self.add(Kind::UDPRoute, &want.udp_routes, &see.udp_routes, now, &mut writes);
+        self.add(Kind::BackendTLSPolicy, &want.backend_tls_policies, &see.backend_tls_policies, now, &mut writes);
+        self.add(Kind::WasmFilter, &want.wasm_filters, &see.wasm_filters, now, &mut writes);
+        writes
+    }
+
+    fn add<T: Written>(
+        &self,
+        kind: Kind,
+        want: &StatusMap<T>,
+        see: &StatusMap<T>,
+        now: Timestamp,
+        writes: &mut Vec<Write>,
+    ) {
+        let unwanted = see.iter().filter(|(name, _)| !want.contains_key(*name)).map(|(name, _)| (name, None));
+        for (name, desired) in want.iter().map(|(name, status)| (name, Some(&**status))).chain(unwanted) {
+            let Some(Observation { resource_version, .. }) = self.observed.objects.get(&(kind, name.clone())) else {
+                continue;
+            };
+            let before = see.get(name).map(|status| &**status);
+            if let Some(status) = to_write(desired, before, now) {
+                let (name, resource_version) = (name.clone(), resource_version.clone());
+                writes.push(Write { kind, name, resource_version, status: replacing(&status, before) });
+            }
+        }
+    }
+}
+
+/// A status as a merge patch that leaves nothing of the one before.
+fn replacing<T: Written>(status: &T, before: Option<&T>) -> Value {
+    let json = |status: &T| serde_json::to_value(status).unwrap_or_default();
+    let mut patch = json(status);
+    if let (Some(patch), Some(Value::Object(before))) = (patch.as_object_mut(), before.map(json)) {
+        for (field, _) in before {
+            patch.entry(field).or_insert(Value::Null);
+        }
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portolan_crds::gateway::{GatewayStatus, GatewayStatusAddress};
+
+    #[test]
+    fn a_field_that_went_is_taken_away() {
+        let address = GatewayStatusAddress { kind: None, value: "10.0.0.1".to_owned() };
+        let before = GatewayStatus { addresses: vec![address], ..Default::default() };
+        let patch = replacing(&GatewayStatus::default(), Some(&before));
+        assert_eq!(patch["addresses"], Value::Null);
+        assert!(patch.as_object().is_some_and(|patch| patch.contains_key("addresses")));
+    }
+
+    #[test]
+    fn an_object_that_was_not_seen_is_not_written() {
+        let name = ObjectName::new("n", "g");
+        let mut desired = Statuses::default();
+        desired
+            .gateways
+            .insert(name.clone(), Arc::new(GatewayStatus { attached_listener_sets: Some(1), ..Default::default() }));
+        let mut round = Round { desired: Arc::new(desired), observed: Arc::default() };
+        assert_eq!(round.writes(Timestamp::UNIX_EPOCH), []);
+        let seen = Observation { resource_version: "7".to_owned(), uid: "u".to_owned() };
+        Arc::make_mut(&mut round.observed).objects.insert((Kind::Gateway, name), seen);
+        let writes = round.writes(Timestamp::UNIX_EPOCH);
+        assert_eq!(writes.len(), 1);
+        assert_eq!(writes[0].resource_version, "7");
+    }
+}

@@ -1,0 +1,164 @@
+//! Follows a cluster: a task for each selection, and one that puts together what they see.
+
+use super::{
+    selection::Selection,
+    state::{State, View},
+    trouble::{Trouble, TroubleKind},
+};
+use futures_util::StreamExt;
+use kube::{
+    Client,
+    api::DynamicObject,
+    runtime::watcher::{self, Event},
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
+
+/// Events that may wait for being put together; a watch that brings more of them is read more slowly.
+const EVENTS_MAX: usize = 1024;
+/// First pause after a failure; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Longest pause after a failure.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long what is forbidden is waited for: a right is often granted a moment after it is needed.
+const FORBIDDEN_WAIT: Duration = Duration::from_secs(5);
+
+/// Says what is watched, and shows what is there. Dropped, it ends the watches.
+pub struct Follower {
+    wanted: watch::Sender<BTreeSet<Selection>>,
+    /// What is there; the first view is of a cluster of which nothing was seen yet.
+    pub views: watch::Receiver<Arc<View>>,
+}
+
+/// What a selection's task saw.
+enum Seen {
+    Event(Event<DynamicObject>),
+    Trouble(Trouble),
+    /// It was waited for long enough.
+    Late,
+}
+
+/// Follows the selections; statuses are kept if they are asked for.
+pub fn follow(client: Client, selections: BTreeSet<Selection>, with_statuses: bool) -> Follower {
+    let (wanted, wanted_changes) = watch::channel(selections);
+    let (publish, views) = watch::channel(Arc::default());
+    tokio::spawn(gather(client, State::new(with_statuses), wanted_changes, publish));
+    Follower { wanted, views }
+}
+
+impl Follower {
+    /// From now on these are watched.
+    pub fn select(&self, selections: BTreeSet<Selection>) {
+        self.wanted.send_if_modified(|wanted| {
+            let other = *wanted != selections;
+            *wanted = selections;
+            other
+        });
+    }
+}
+
+/// Puts together what the tasks see until nobody looks any more.
+async fn gather(
+    client: Client,
+    mut state: State,
+    mut wanted: watch::Receiver<BTreeSet<Selection>>,
+    publish: watch::Sender<Arc<View>>,
+) {
+    let (send, mut events) = mpsc::channel::<(Selection, Seen)>(EVENTS_MAX);
+    let mut tasks = Tasks { client, send, running: HashMap::new() };
+    wanted.mark_changed();
+    loop {
+        tokio::select! {
+            changed = wanted.changed() => {
+                if changed.is_err() { return }
+                let (new, gone) = state.select(&wanted.borrow_and_update());
+                gone.iter().for_each(|selection| tasks.end(selection));
+                new.into_iter().for_each(|selection| tasks.start(selection));
+            }
+            Some((selection, seen)) = events.recv() => {
+                take(&mut state, &selection, seen);
+                // One view for all that came meanwhile.
+                while let Ok((selection, seen)) = events.try_recv() {
+                    take(&mut state, &selection, seen);
+                }
+            }
+            () = publish.closed() => return,
+        }
+        publish.send_replace(Arc::new(state.view()));
+    }
+}
+
+fn take(state: &mut State, selection: &Selection, seen: Seen) {
+    match seen {
+        Seen::Event(event) => state.apply(selection, event),
+        Seen::Trouble(trouble) => state.trouble(selection, trouble),
+        Seen::Late => state.give_up_waiting(selection),
+    }
+}
+
+/// The tasks that watch.
+struct Tasks {
+    client: Client,
+    send: mpsc::Sender<(Selection, Seen)>,
+    running: HashMap<Selection, AbortHandle>,
+}
+
+impl Tasks {
+    fn start(&mut self, selection: Selection) {
+        let task = tokio::spawn(watch_one(self.client.clone(), selection.clone(), self.send.clone()));
+        self.running.insert(selection, task.abort_handle());
+    }
+
+    fn end(&mut self, selection: &Selection) {
+        self.running.remove(selection).inspect(AbortHandle::abort);
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.running.values().for_each(AbortHandle::abort);
+    }
+}
+
+/// Watches one selection for ever; after a failure, again after a pause.
+async fn watch_one(client: Client, selection: Selection, send: mpsc::Sender<(Selection, Seen)>) {
+    let mut stream = Box::pin(watcher::watcher(selection.api(client), selection.watcher_config()));
+    let mut pause = PAUSE_MIN;
+    let mut forbidden = Duration::ZERO;
+    while let Some(next) = stream.next().await {
+        let seen = match next {
+            // A listing begins with the word that it does, whether or not it succeeds.
+            Ok(event) => {
+                if !matches!(event, Event::Init) {
+                    (pause, forbidden) = (PAUSE_MIN, Duration::ZERO);
+                }
+                Seen::Event(event)
+            }
+            Err(error) => {
+                let trouble = Trouble::of(&error);
+                tracing::debug!(%selection, %trouble, "a watch failed");
+                let is_forbidden = trouble.kind == TroubleKind::Forbidden;
+                if send.send((selection.clone(), Seen::Trouble(trouble))).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+                forbidden += if is_forbidden { pause } else { Duration::ZERO };
+                pause = (pause * 2).min(PAUSE_MAX);
+                if forbidden < FORBIDDEN_WAIT {
+                    continue;
+                }
+                Seen::Late
+            }
+        };
+        if send.send((selection.clone(), seen)).await.is_err() {
+            return;
+        }
+    }
+}
