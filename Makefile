@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help deps filters demo test lint e2e release bench fuzz crds cluster-deps cluster-up cluster-down cluster-status
+.PHONY: help deps filters demo test lint e2e release bench fuzz crds cluster-deps cluster-up cluster-down cluster-status conformance
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -20,6 +20,7 @@ test: filters ## Run every test that needs no cluster
 	$(CARGO) test --workspace --no-fail-fast
 	python3 -m unittest discover -q -s e2e/bench/tests -t e2e/bench
 	python3 -m unittest discover -q -s e2e/cluster/tests -t e2e/cluster
+	PYTHONPATH=e2e/cluster python3 -m unittest discover -q -s e2e/conformance/tests -t e2e/conformance
 
 lint: deps ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
@@ -41,6 +42,10 @@ cluster-down: ## Take it down, without a trace
 
 cluster-status: ## Show how it is
 	@e2e/cluster/cluster status
+
+conformance: cluster-deps ## Run the Gateway API's conformance suite; RUN=HTTPRouteWeight runs one test
+	$(CARGO) build -p portolan
+	@e2e/conformance/run $(if $(RUN),--run $(RUN)) $(CONFORMANCE_OPTIONS)
 
 release: filters ## Build the binary that ships, by a profile of itself under load
 	@tools/release

@@ -1,6 +1,7 @@
 //! The binary `portolan`: reads the command line and hands over.
 
 mod admin;
+mod answers;
 mod check;
 mod controller;
 mod dev;

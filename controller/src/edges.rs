@@ -3,10 +3,10 @@
 
 use crate::{
     CONTROLLER_NAME, Generations,
-    infrastructure::{GATEWAY_LABEL, Names},
+    infrastructure::{GATEWAY_LABEL, Names, OWN_LABELS},
     replicas::{Answers, Question, Questions, verdict},
 };
-use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use portolan_crds::Gateway;
 use portolan_source::Objects;
 use portolan_translate::{
@@ -31,11 +31,11 @@ pub fn edges(
     certificates: &mut LastCertificates,
     modules: ModuleOutcomes,
 ) -> Edges {
+    let all = addresses(objects);
     let gateways = questions.iter().filter_map(|(name, question)| {
         let gateway = objects.gateways.get(name)?;
         let names = Names::of(name, &gateway.spec.gateway_class_name);
-        let service = objects.services.get(&ObjectName::new(name.namespace.clone(), names.own.as_str()));
-        let assigned = service.map(|service| addresses(service)).unwrap_or_default();
+        let assigned = all.get(&(&*name.namespace, names.label.as_str())).cloned().unwrap_or_default();
         let unusable = unusable(gateway, &assigned);
         Some((name.clone(), GatewayAddresses { assigned, unusable, replicas: verdict(question, answers) }))
     });
@@ -101,11 +101,21 @@ fn ready_endpoints(slice: &EndpointSlice) -> impl Iterator<Item = (String, IpAdd
     })
 }
 
-/// The addresses that a Service has been given.
-fn addresses(service: &Service) -> Vec<IpAddr> {
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
-    ingress.into_iter().flatten().filter_map(|one| one.ip.as_ref()?.parse().ok()).collect()
+/// The addresses that Services of Gateways have been given, by namespace and label of the Gateway.
+fn addresses(objects: &Objects) -> HashMap<(&str, &str), Vec<IpAddr>> {
+    let mut all: HashMap<(&str, &str), Vec<IpAddr>> = HashMap::new();
+    for (name, service) in &objects.services {
+        let labels =
+            service.metadata.labels.as_ref().filter(|labels| {
+                OWN_LABELS.iter().all(|(key, value)| labels.get(*key).is_some_and(|own| own == value))
+            });
+        let Some(label) = labels.and_then(|labels| labels.get(GATEWAY_LABEL)) else { continue };
+        let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
+        let given = ingress.filter_map(|one| one.ip.as_ref()?.parse::<IpAddr>().ok());
+        all.entry((&*name.namespace, label)).or_default().extend(given);
+    }
+    all
 }
 
 /// The addresses that a Gateway asks for and does not have.

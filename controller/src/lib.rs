@@ -5,6 +5,7 @@
 mod edges;
 mod generations;
 mod infrastructure;
+mod leader;
 mod reconcile;
 mod replicas;
 mod status;
@@ -12,7 +13,8 @@ mod status;
 pub use edges::ModuleOutcomes;
 pub use generations::Generations;
 pub use infrastructure::Settings;
-pub use reconcile::{Options, run};
+pub use leader::Identity;
+pub use reconcile::{Health, Options, run};
 
 /// Our name in `GatewayClass.spec.controllerName` and in statuses.
 pub const CONTROLLER_NAME: &str = "portolan.dev/gateway-controller";

@@ -2,7 +2,8 @@
 
 use crate::{
     edges::{ModuleOutcomes, edges, questions},
-    infrastructure::{self, GATEWAY_LABEL, MANAGED_BY, Names, Settings, Wanted, manifests},
+    infrastructure::{self, Names, Settings, Wanted, cluster_binding, manifests, own_selector},
+    leader::{Identity, elect, step_down},
     replicas::{self, Answers, Questions},
     status,
 };
@@ -37,12 +38,25 @@ const WATCHED: [Kind; 13] = [
 pub struct Options {
     /// What is the same for all Gateways.
     pub settings: Settings,
+    /// Who we are among several controllers; we are alone unless it is given.
+    pub identity: Option<Identity>,
     /// Loads the modules of all filters.
     pub modules: Box<dyn FnMut(&Objects) -> ModuleOutcomes + Send>,
 }
 
+/// How the controller is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether all that it watches was seen.
+    pub complete: bool,
+    /// Whether it is the one that writes.
+    pub leading: bool,
+}
+
 struct Reconciler {
     options: Options,
+    leading: watch::Receiver<bool>,
+    health: watch::Sender<Health>,
     follower: Follower,
     certificates: LastCertificates,
     previous: Option<Translation>,
@@ -52,8 +66,13 @@ struct Reconciler {
     told: BTreeSet<String>,
 }
 
-/// Runs until `ended` completes.
-pub async fn run(client: Client, options: Options, ended: impl Future<Output = ()>) -> Result<()> {
+/// Runs until `ended` completes, or until another one leads in our place.
+pub async fn run(
+    client: Client,
+    options: Options,
+    health: watch::Sender<Health>,
+    ended: impl Future<Output = ()>,
+) -> Result<()> {
     let follower = follow(client.clone(), selections(None, &Objects::default()), true);
     let (questions, questions_asked) = watch::channel(Arc::default());
     let (answer, answers) = watch::channel(Arc::default());
@@ -61,13 +80,21 @@ pub async fn run(client: Client, options: Options, ended: impl Future<Output = (
     let (desired, desired_applied) = watch::channel(Arc::default());
     tokio::spawn(replicas::ask(questions_asked, answer));
     tokio::spawn(status::write(client.clone(), rounds_written));
-    tokio::spawn(infrastructure::apply(client, desired_applied));
+    tokio::spawn(infrastructure::apply(client.clone(), desired_applied));
+    let (lead, leading) = watch::channel(false);
+    let identity = options.identity.clone();
+    let election = elect(client.clone(), identity.clone(), lead);
     let certificates = LastCertificates::default();
     let (previous, told) = (None, BTreeSet::new());
-    let mut reconciler = Reconciler { options, follower, certificates, previous, questions, rounds, desired, told };
+    let mut reconciler =
+        Reconciler { options, leading, health, follower, certificates, previous, questions, rounds, desired, told };
     tokio::select! {
         result = reconciler.follow(answers) => result,
-        () = ended => Ok(()),
+        lost = election => lost,
+        () = ended => {
+            step_down(client, identity).await;
+            Ok(())
+        }
     }
 }
 
@@ -76,6 +103,8 @@ impl Reconciler {
         loop {
             let view = self.follower.views.borrow_and_update().clone();
             self.tell_troubles(&view);
+            let leading = *self.leading.borrow_and_update();
+            self.health.send_replace(Health { complete: view.complete, leading });
             // Before all is known, a missing object says nothing.
             if view.complete {
                 let known = answers.borrow_and_update().clone();
@@ -84,6 +113,7 @@ impl Reconciler {
             tokio::select! {
                 changed = self.follower.views.changed() => changed?,
                 changed = answers.changed() => changed?,
+                changed = self.leading.changed() => changed?,
             }
         }
     }
@@ -98,6 +128,10 @@ impl Reconciler {
         // What was just asked for is not known to be missing yet.
         let settled = selections.is_subset(&view.settled);
         self.follower.select(selections);
+        if !*self.leading.borrow() {
+            self.previous = Some(translation);
+            return;
+        }
         self.desired.send_replace(Arc::new(self.infrastructure(objects, &translation)));
         self.questions.send_if_modified(|before| {
             let other = **before != asked;
@@ -113,7 +147,9 @@ impl Reconciler {
 
     /// What there is to run for all Gateways.
     fn infrastructure(&self, objects: &Objects, translation: &Translation) -> infrastructure::Desired {
+        let settings = &self.options.settings;
         let mut desired = infrastructure::Desired { complete: true, ..Default::default() };
+        let mut served = Vec::new();
         for (name, ports) in translation.listeners.iter() {
             let Some(gateway) = objects.gateways.get(name) else { continue };
             let accepted = translation.statuses.gateways.get(name).is_some_and(|status| {
@@ -126,8 +162,10 @@ impl Reconciler {
             }
             let references = translation.references.get(name).cloned().unwrap_or_default();
             let wanted = Wanted { name: name.clone(), gateway: gateway.clone(), ports: ports.clone(), references };
-            desired.manifests.extend(manifests(&wanted, &self.options.settings));
+            desired.manifests.extend(manifests(&wanted, settings));
+            served.push(wanted);
         }
+        desired.manifests.push(cluster_binding(served.iter(), settings));
         desired
     }
 
@@ -149,6 +187,6 @@ fn selections(last: Option<&Translation>, objects: &Objects) -> BTreeSet<Selecti
         Reference::Secret(name) => Selection::named(Kind::Secret, &name),
         Reference::ConfigMap(name) => Selection::named(Kind::ConfigMap, &name),
     });
-    let pods = Selection::labelled(Kind::EndpointSlice, format!("{}={},{GATEWAY_LABEL}", MANAGED_BY.0, MANAGED_BY.1));
+    let pods = Selection::labelled(Kind::EndpointSlice, own_selector());
     WATCHED.into_iter().map(Selection::all).chain([pods]).chain(referenced).collect()
 }

@@ -8,18 +8,17 @@ mod view;
 pub use names::{Known, ListenerName, Names};
 pub use view::Status;
 
+use crate::answers::{self, json, text, typed};
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use portolan_controller::Generations;
 use portolan_proxy::Shared;
 use portolan_telemetry::metrics::Registry;
 use portolan_translate::Statuses;
 use std::{
-    convert::Infallible,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -86,7 +85,7 @@ impl Admin {
             None => first_free().await?,
         };
         let address = listener.local_addr()?;
-        tokio::spawn(self.accept(listener, Audience::Local));
+        tokio::spawn(answers::serve(listener, move |request| self.answer(request, Audience::Local)));
         Ok(address)
     }
 
@@ -94,23 +93,8 @@ impl Admin {
     pub async fn listen_read_only(self, address: SocketAddr) -> Result<()> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address} (--read-only)"))?;
-        tokio::spawn(self.accept(listener, Audience::Cluster));
+        tokio::spawn(answers::serve(listener, move |request| self.answer(request, Audience::Cluster)));
         Ok(())
-    }
-
-    async fn accept(self, listener: TcpListener, audience: Audience) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else { continue };
-            let admin = self.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let admin = admin.clone();
-                    async move { Ok::<_, Infallible>(admin.answer(&request, audience)) }
-                });
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
     }
 
     fn answer(&self, request: &Request<Incoming>, audience: Audience) -> Response<Full<Bytes>> {
@@ -154,23 +138,4 @@ async fn first_free() -> Result<TcpListener> {
         }
     }
     Err(last.map_or_else(|| anyhow::anyhow!("no port"), Into::into)).context("no free admin port from 15000 on")
-}
-
-fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
-    let mut response = typed("text/plain; charset=utf-8", body.to_owned());
-    *response.status_mut() = status;
-    response
-}
-
-fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
-    match serde_json::to_string_pretty(value) {
-        Ok(body) => typed("application/json", body + "\n"),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-    }
-}
-
-fn typed(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    response
 }

@@ -1,14 +1,24 @@
 //! `portolan controller`: the Kubernetes side, in the cluster.
 
-use crate::{modules::Modules, serving::init_logging};
+use crate::{
+    answers::{self, text},
+    modules::Modules,
+    serving::init_logging,
+};
 use anyhow::{Context, Result};
 use clap::Args;
-use portolan_controller::{Options, Settings};
-use std::{collections::BTreeSet, process::ExitCode};
-use tokio::signal::unix::{SignalKind, signal};
+use http::StatusCode;
+use portolan_controller::{Health, Identity, Options, Settings};
+use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 /// How gateways are run.
 #[derive(Args)]
+#[command(after_help = "Exit codes: 0 ended as asked; 2 could not start, or another controller leads in its place.")]
 pub struct ControllerArgs {
     /// The image that gateways run
     #[arg(long, env = "PORTOLAN_GATEWAY_IMAGE")]
@@ -17,6 +27,22 @@ pub struct ControllerArgs {
     /// When that image is pulled: IfNotPresent, Always or Never
     #[arg(long, env = "PORTOLAN_GATEWAY_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     gateway_image_pull_policy: String,
+
+    /// The ClusterRole of what every gateway watches; the binding that gives it to them has the same name
+    #[arg(long, default_value = "portolan-gateway")]
+    gateway_cluster_role: String,
+
+    /// Name among several controllers; without one, this controller is alone
+    #[arg(long, env = "POD_NAME", requires = "pod_namespace")]
+    pod_name: Option<String>,
+
+    /// Namespace of the Lease by which one of several controllers leads
+    #[arg(long, env = "POD_NAMESPACE")]
+    pod_namespace: Option<String>,
+
+    /// Where health is told
+    #[arg(long, value_name = "ADDR", default_value = "[::]:15020")]
+    read_only: SocketAddr,
 }
 
 /// Runs until it is told to end.
@@ -31,16 +57,42 @@ pub fn run(args: ControllerArgs) -> Result<ExitCode> {
                 _ = interrupt.recv() => {}
             }
         };
+        let (health, told) = watch::channel(Health::default());
+        tell_health(args.read_only, told).await?;
         let config = kube::Config::infer().await;
         let config = config.context("no cluster: neither a ServiceAccount nor a kubeconfig is here")?;
         let client = kube::Client::try_from(config)?;
-        let mut modules = Modules::new(None);
-        let options = Options {
-            settings: Settings { image: args.gateway_image, image_pull_policy: args.gateway_image_pull_policy },
-            modules: Box::new(move |objects| modules.load(objects, &mut BTreeSet::new())),
-        };
         tracing::info!("following the cluster");
-        portolan_controller::run(client, options, ended).await
+        portolan_controller::run(client, options(args), health, ended).await
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: ControllerArgs) -> Options {
+    let mut modules = Modules::new(None);
+    Options {
+        settings: Settings {
+            image: args.gateway_image,
+            image_pull_policy: args.gateway_image_pull_policy,
+            cluster_role: args.gateway_cluster_role,
+        },
+        identity: args.pod_namespace.zip(args.pod_name).map(|(namespace, name)| Identity { namespace, name }),
+        modules: Box::new(move |objects| modules.load(objects, &mut BTreeSet::new())),
+    }
+}
+
+/// Answers in the background. Who only waits to take over is ready too: it watches.
+async fn tell_health(address: SocketAddr, health: watch::Receiver<Health>) -> Result<()> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address} (--read-only)"))?;
+    tokio::spawn(answers::serve(listener, move |request| {
+        let Health { complete, leading } = *health.borrow();
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if complete => text(StatusCode::OK, if leading { "leading\n" } else { "standing by\n" }),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "the cluster was not seen as a whole yet\n"),
+            _ => text(StatusCode::NOT_FOUND, "there are /healthz /readyz\n"),
+        }
+    }));
+    Ok(())
 }

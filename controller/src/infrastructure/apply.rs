@@ -1,7 +1,7 @@
 //! Makes what runs for Gateways what it is to be: applies, corrects what somebody changed, takes away what nobody needs.
 
 use super::{
-    GATEWAY_LABEL, MANAGED_BY, Manifest, Resource,
+    Manifest, Resource, own_selector,
     owned::{Desired, Key, Owned},
 };
 use futures_util::{StreamExt, stream::BoxStream, stream::SelectAll};
@@ -102,7 +102,7 @@ fn watch_one(
     client: &Client,
     resource: Resource,
 ) -> BoxStream<'static, (Resource, watcher::Result<Event<DynamicObject>>)> {
-    let labels = format!("{}={},{GATEWAY_LABEL}", MANAGED_BY.0, MANAGED_BY.1);
+    let labels = own_selector();
     let api = Api::all_with(client.clone(), &api_resource(resource));
     let events = watcher::watcher(api, watcher::Config::default().labels(&labels)).default_backoff();
     events.map(move |event| (resource, event)).boxed()
@@ -115,15 +115,21 @@ fn api_resource(resource: Resource) -> ApiResource {
     ApiResource { group, version, api_version, kind, plural }
 }
 
+fn api(client: &Client, resource: Resource, namespace: &str) -> Api<DynamicObject> {
+    match namespace {
+        "" => Api::all_with(client.clone(), &api_resource(resource)),
+        namespace => Api::namespaced_with(client.clone(), namespace, &api_resource(resource)),
+    }
+}
+
 async fn apply_one(client: &Client, manifest: &Manifest) -> kube::Result<DynamicObject> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), &manifest.namespace, &api_resource(manifest.resource));
+    let api = api(client, manifest.resource, &manifest.namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch(&manifest.name, &params, &Patch::Apply(&manifest.object)).await
 }
 
 async fn delete(client: &Client, key: &Key) -> kube::Result<()> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &api_resource(key.resource));
+    let api = api(client, key.resource, &key.namespace);
     match api.delete(&key.name, &DeleteParams::background()).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -1,10 +1,13 @@
 //! The manifests of what runs for a Gateway.
 
-use super::{CLASS_LABEL, GATEWAY_LABEL, MANAGED_BY, NAMESPACE_LABEL, Names, Settings, Wanted};
+use super::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, Settings, Wanted};
 use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP};
 use portolan_translate::{ListenerPort, edges::pod_port, snapshot::Transport};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// The port at which gateways tell of health, metrics and loaded generations.
 pub const READ_ONLY_PORT: u16 = 15_020;
@@ -18,6 +21,7 @@ pub enum Resource {
     ServiceAccount,
     Role,
     RoleBinding,
+    ClusterRoleBinding,
     Service,
     Deployment,
     PodDisruptionBudget,
@@ -40,10 +44,11 @@ pub struct Manifest {
 
 impl Resource {
     /// Every kind, in the order in which they are made.
-    pub const ALL: [Resource; 6] = [
+    pub const ALL: [Resource; 7] = [
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
+        Self::ClusterRoleBinding,
         Self::Service,
         Self::Deployment,
         Self::PodDisruptionBudget,
@@ -55,6 +60,9 @@ impl Resource {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
             Self::RoleBinding => ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
+            Self::ClusterRoleBinding => {
+                ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings")
+            }
             Self::Service => ("", "v1", "Service", "services"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
@@ -69,12 +77,29 @@ pub fn manifests(wanted: &Wanted, settings: &Settings) -> Vec<Manifest> {
     for (namespace, (secrets, config_maps)) in wanted.by_namespace() {
         all.extend(writer.roles(namespace, &secrets, &config_maps));
     }
-    all.push(writer.own(Resource::Service, json!({ "spec": writer.service() })));
+    all.extend(wanted.addresses().into_iter().map(|address| writer.service(address)));
     all.push(writer.own(Resource::Deployment, json!({ "spec": writer.deployment(settings) })));
     let budget = json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": writer.selector() } } });
     all.push(writer.own(Resource::PodDisruptionBudget, budget));
     all.sort_by_key(|manifest| manifest.resource);
     all
+}
+
+/// Gives all gateways the right on what every one of them watches. One object, since nothing that a Gateway owns can be
+/// without a namespace.
+pub fn cluster_binding<'a>(gateways: impl Iterator<Item = &'a Wanted>, settings: &Settings) -> Manifest {
+    let subject = |wanted: &Wanted| {
+        let names = Names::of(&wanted.name, &wanted.gateway.spec.gateway_class_name);
+        json!({ "kind": "ServiceAccount", "name": names.own, "namespace": &*wanted.name.namespace })
+    };
+    let subjects: Vec<_> = gateways.map(subject).collect();
+    let name = &settings.cluster_role;
+    let labels = BTreeMap::from(OWN_LABELS);
+    let content = json!({
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+        "subjects": subjects,
+    });
+    manifest(Resource::ClusterRoleBinding, json!({ "name": name, "labels": labels }), content)
 }
 
 struct Writer<'a> {
@@ -91,25 +116,24 @@ impl<'a> Writer<'a> {
         let names = Names::of(&wanted.name, &wanted.gateway.spec.gateway_class_name);
         let infrastructure = wanted.gateway.spec.infrastructure.as_ref();
         let mut labels = infrastructure.map(|one| one.labels.clone()).unwrap_or_default();
-        let own = [
-            (GATEWAY_LABEL, names.label.as_str()),
-            (CLASS_LABEL, &wanted.gateway.spec.gateway_class_name),
-            (MANAGED_BY.0, MANAGED_BY.1),
-            ("app.kubernetes.io/name", "portolan-gateway"),
-        ];
-        labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let own = [(GATEWAY_LABEL, names.label.as_str()), (CLASS_LABEL, &wanted.gateway.spec.gateway_class_name)];
+        labels.extend(own.into_iter().chain(OWN_LABELS).map(|(key, value)| (key.to_owned(), value.to_owned())));
         let annotations = infrastructure.map(|one| one.annotations.clone()).unwrap_or_default();
         Self { wanted, names, labels, annotations }
     }
 
-    /// An object in the Gateway's namespace, which goes when the Gateway goes.
+    /// The object of its kind in the Gateway's namespace, which goes when the Gateway goes.
     fn own(&self, resource: Resource, content: Value) -> Manifest {
+        self.named(resource, self.names.own.clone(), content)
+    }
+
+    fn named(&self, resource: Resource, name: String, content: Value) -> Manifest {
         let owner = json!({
             "apiVersion": format!("{GATEWAY_GROUP}/v1"), "kind": "Gateway", "name": self.wanted.gateway.metadata.name,
             "uid": self.wanted.gateway.metadata.uid, "controller": true, "blockOwnerDeletion": false,
         });
         let metadata = json!({
-            "name": self.names.own, "namespace": &*self.wanted.name.namespace, "labels": self.labels,
+            "name": name, "namespace": &*self.wanted.name.namespace, "labels": self.labels,
             "annotations": self.annotations, "ownerReferences": [owner],
         });
         manifest(resource, metadata, content)
@@ -148,18 +172,21 @@ impl<'a> Writer<'a> {
         json!({ GATEWAY_LABEL: self.names.label, CLASS_LABEL: self.wanted.gateway.spec.gateway_class_name })
     }
 
-    fn service(&self) -> Value {
+    fn service(&self, address: Option<IpAddr>) -> Manifest {
         let mut spec = json!({
             "type": "LoadBalancer",
-            "ipFamilyPolicy": "PreferDualStack",
             "externalTrafficPolicy": "Cluster",
             "selector": self.selector(),
             "ports": service_ports(&self.wanted.ports),
         });
-        if let Some(address) = self.wanted.addresses().next() {
-            spec["loadBalancerIP"] = json!(address);
-        }
-        spec
+        let Some(address) = address else {
+            spec["ipFamilyPolicy"] = json!("PreferDualStack");
+            return self.own(Resource::Service, json!({ "spec": spec }));
+        };
+        spec["ipFamilyPolicy"] = json!("SingleStack");
+        spec["ipFamilies"] = json!([if address.is_ipv4() { "IPv4" } else { "IPv6" }]);
+        spec["loadBalancerIP"] = json!(address);
+        self.named(Resource::Service, self.names.at(address), json!({ "spec": spec }))
     }
 
     fn deployment(&self, settings: &Settings) -> Value {

@@ -6,8 +6,8 @@ mod names;
 mod owned;
 
 pub use apply::apply;
-pub use manifests::{Manifest, READ_ONLY_PORT, Resource, manifests};
-pub use names::{CLASS_LABEL, GATEWAY_LABEL, MANAGED_BY, NAMESPACE_LABEL, Names};
+pub use manifests::{Manifest, READ_ONLY_PORT, Resource, cluster_binding, manifests};
+pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, own_selector};
 pub use owned::Desired;
 
 use portolan_crds::Gateway;
@@ -25,6 +25,8 @@ pub struct Settings {
     pub image: String,
     /// When the image is pulled: IfNotPresent, Always or Never.
     pub image_pull_policy: String,
+    /// The ClusterRole of what every gateway watches, and the name of the binding that gives it to them.
+    pub cluster_role: String,
 }
 
 /// A Gateway, as far as what runs for it depends on it.
@@ -41,11 +43,13 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The IP addresses that it asks for; an empty value asks for any.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+    /// What its Services ask for: each an address of its own, since a Service has one address of a family and its
+    /// families cannot be changed; or any (`None`).
+    fn addresses(&self) -> BTreeSet<Option<IpAddr>> {
         let wanted = self.gateway.spec.addresses.iter();
         let of_ips = wanted.filter(|wanted| wanted.kind.as_deref().unwrap_or("IPAddress") == "IPAddress");
-        of_ips.filter_map(|wanted| wanted.value.parse().ok())
+        let addresses: BTreeSet<_> = of_ips.map(|wanted| wanted.value.parse().ok()).collect();
+        if addresses.is_empty() { [None].into() } else { addresses }
     }
 
     /// The referenced names by namespace: Secrets, then ConfigMaps.

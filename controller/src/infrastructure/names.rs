@@ -2,6 +2,7 @@
 
 use portolan_translate::ObjectName;
 use sha2::{Digest, Sha256};
+use std::net::IpAddr;
 
 /// The Gateway's name, on all that runs for it (GEP-1762).
 pub const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
@@ -9,8 +10,14 @@ pub const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 pub const CLASS_LABEL: &str = "gateway.networking.k8s.io/gateway-class-name";
 /// The Gateway's namespace, where it is not the object's own.
 pub const NAMESPACE_LABEL: &str = "portolan.dev/gateway-namespace";
-/// Who made it.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "portolan");
+/// On all that the controller makes.
+pub const OWN_LABELS: [(&str, &str); 2] =
+    [("app.kubernetes.io/managed-by", "portolan"), ("app.kubernetes.io/name", "portolan-gateway")];
+
+/// Selects all that the controller makes.
+pub fn own_selector() -> String {
+    OWN_LABELS.map(|(key, value)| format!("{key}={value}")).join(",")
+}
 /// A label's value and a Service's name have at most so many bytes.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -33,6 +40,13 @@ impl Names {
             label: bounded(gateway.name.to_string()),
             elsewhere: bounded(format!("portolan-{}-{}", gateway.namespace, gateway.name)),
         }
+    }
+}
+
+impl Names {
+    /// Of the Service that asks for an address.
+    pub fn at(&self, address: IpAddr) -> String {
+        bounded(format!("{}-{}", self.own, address.to_string().replace(['.', ':'], "-").trim_end_matches('-')))
     }
 }
 

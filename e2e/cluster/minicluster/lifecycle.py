@@ -122,6 +122,33 @@ def kubectl(cluster: Cluster, *arguments: object, **options) -> str:
     return run(programs.home() / "bin/kubectl", "--kubeconfig", cluster.kubeconfig, *arguments, **options)
 
 
+def load(cluster: Cluster, archives: list[Path]) -> None:
+    """Imports image archives on both nodes."""
+    for node in NODES:
+        pid = process_1(cluster, node)
+        for archive in archives:
+            run("nsenter", "-t", pid, "-m", "-p", programs.home() / "bin/ctr", "--namespace", "k8s.io", "images",
+                "import", "--local", "--no-unpack", archive.resolve())
+
+
+def process_1(cluster: Cluster, machine: Machine) -> str:
+    """A machine's process 1, as seen from here: the one child of unshare."""
+    file = cluster.own(machine) / "pid"
+    if not file.exists():
+        raise Failure(f"no cluster {cluster.name} is up: `cluster up` brings one up")
+    parent = file.read_text()
+    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0]
+
+
+def is_up(cluster: Cluster) -> bool:
+    """Whether the cluster's API server answers."""
+    try:
+        kubectl(cluster, "get", "--raw", "/readyz", "--request-timeout", "5s")
+        return True
+    except Failure:
+        return False
+
+
 # === down ===
 
 def traces(cluster: Cluster) -> bool:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from minicluster import lifecycle, programs
-from minicluster.places import CONTROL, NODES, Cluster
-from minicluster.run import Failure, Progress, run
+from minicluster.places import CONTROL, Cluster
+from minicluster.run import Failure, Progress
 from minicluster.status import status
 
 DESCRIPTION = """\
@@ -15,10 +15,19 @@ A Kubernetes cluster of two nodes on this machine, with MetalLB, built from pack
 and the Debian packages that `setup` installs, and neither a container engine nor a registry.
 """
 
+PASSED_ON = ("exec", "kubectl")
+
 
 def main() -> int:
     """Runs the command that the arguments name."""
-    options = parser().parse_args()
+    # What follows these two belongs to the program that they run, options too.
+    words, rest = sys.argv[1:], []
+    for at, word in enumerate(words):
+        if word in PASSED_ON:
+            words, rest = words[:at + 1], words[at + 1:]
+            break
+    options = parser().parse_args(words)
+    options.rest = rest
     cluster = Cluster(options.name)
     try:
         return options.run(cluster, options) or 0
@@ -43,10 +52,8 @@ def parser() -> argparse.ArgumentParser:
     command("status", show_status, "show what runs, and whether the API server and the nodes are well")
     load = command("load", load_images, "import image archives (OCI or docker) on both nodes")
     load.add_argument("archive", nargs="+", type=Path)
-    inside = command("exec", execute, "run a command where the cluster's addresses are reachable, with its kubeconfig")
-    inside.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
-    kubectl = command("kubectl", execute_kubectl, "run kubectl against the cluster")
-    kubectl.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+    command("exec", execute, "run a command where the cluster's addresses are reachable, with its kubeconfig")
+    command("kubectl", execute_kubectl, "run kubectl against the cluster")
     return out
 
 
@@ -75,28 +82,15 @@ def show_status(cluster: Cluster, _options: argparse.Namespace) -> int:
 
 
 def load_images(cluster: Cluster, options: argparse.Namespace) -> None:
-    for node in NODES:
-        inside = process_1(cluster, node.name)
-        for archive in options.archive:
-            run("nsenter", "-t", inside, "-m", "-p", programs.home() / "bin/ctr", "--namespace", "k8s.io", "images", "import",
-                "--local", "--no-unpack", archive.resolve())
-
-
-def process_1(cluster: Cluster, name: str) -> str:
-    """The machine's process 1, as seen from here: the one child of unshare."""
-    file = cluster.state / name / "pid"
-    if not file.exists():
-        raise Failure(f"no cluster {cluster.name} is up: `cluster up` brings one up")
-    parent = file.read_text()
-    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0]
+    lifecycle.load(cluster, options.archive)
 
 
 def execute(cluster: Cluster, options: argparse.Namespace) -> None:
-    replace("ip", ["netns", "exec", cluster.netns(CONTROL), *options.command], cluster, cluster.inner_kubeconfig)
+    replace("ip", ["netns", "exec", cluster.netns(CONTROL), *options.rest], cluster, cluster.inner_kubeconfig)
 
 
 def execute_kubectl(cluster: Cluster, options: argparse.Namespace) -> None:
-    replace(str(programs.home() / "bin/kubectl"), options.arguments, cluster, cluster.kubeconfig)
+    replace(str(programs.home() / "bin/kubectl"), options.rest, cluster, cluster.kubeconfig)
 
 
 def replace(program: str, arguments: list[str], cluster: Cluster, kubeconfig: Path) -> None:

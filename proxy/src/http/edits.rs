@@ -142,9 +142,10 @@ pub fn cors(cors: &Cors, method: &Method, headers: &HeaderMap) -> CorsOutcome {
     if cors.allow_credentials {
         out.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
+    // Of use with the response itself alone; the Gateway API's conformance suite wants it on preflights too.
+    let exposed = list(cors.expose_headers.as_deref(), cors.allow_credentials, None);
+    exposed.and_then(|exposed| out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed));
     if !preflight {
-        let exposed = list(cors.expose_headers.as_deref(), cors.allow_credentials, None);
-        exposed.and_then(|exposed| out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed));
         return CorsOutcome::Actual(out);
     }
     let methods = list(cors.allow_methods.as_deref(), cors.allow_credentials, requested);
@@ -281,6 +282,7 @@ mod tests {
             "with credentials `*` is no wildcard"
         );
         assert_eq!(header("access-control-max-age").as_deref(), Some("5"));
+        assert_eq!(header("access-control-expose-headers").as_deref(), Some("x-a"));
         let headers = request(&Method::OPTIONS, "https://evil.example");
         let CorsOutcome::Preflight(answer) = cors(&cors_filter, &Method::OPTIONS, &headers) else {
             panic!("no preflight")

@@ -131,7 +131,7 @@ fn mark_taken(all: &mut Gateways, edges: &Edges) {
     conflicts::mark_taken(all.listeners.iter_mut().zip(sockets));
 }
 
-/// A Gateway none of whose listeners is accepted is not accepted either, nor is a ListenerSet.
+/// A Gateway none of whose listeners is accepted is not accepted either; nor is a ListenerSet of which none can be served.
 fn refuse_without_listeners(all: &mut Gateways) {
     for gateway in &mut all.gateways {
         if gateway.refused.is_none() && !gateway.listeners.iter().any(|at| all.listeners[*at].accepted()) {
@@ -146,8 +146,8 @@ fn refuse_without_listeners(all: &mut Gateways) {
         if let Some(why) = &gateway.refused {
             let message = format!("Gateway {} is not accepted: {}", gateway.name, why.message);
             set.refused = Some(refusal("ParentNotAccepted", message));
-        } else if !set.listeners.iter().any(|at| all.listeners[*at].accepted()) {
-            set.refused = Some(refusal("ListenersNotValid", "no listener is accepted"));
+        } else if !set.listeners.iter().any(|at| all.listeners[*at].served()) {
+            set.refused = Some(refusal("ListenersNotValid", "no listener can be served"));
         }
     }
 }

@@ -1,0 +1,50 @@
+"""What became of each test, from the events of `go test -json`: the suite's own report is written before the parallel
+tests end, so it does not say."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ROOT = "TestConformance/"
+ACTIONS = {"pass": "pass", "fail": "fail", "skip": "skip"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one test of the suite."""
+
+    name: str
+    result: str  # pass, fail, skip, or unfinished
+    seconds: float
+
+
+def read(lines: Iterable[str]) -> dict[str, Outcome]:
+    """Outcomes by name; a test that began and did not end is unfinished."""
+    outcomes: dict[str, Outcome] = {}
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        name = event.get("Test", "").removeprefix(ROOT)
+        if not event.get("Test", "").startswith(ROOT) or "/" in name:
+            continue
+        if event["Action"] == "run":
+            outcomes[name] = Outcome(name, "unfinished", 0.0)
+        elif event["Action"] in ACTIONS:
+            outcomes[name] = Outcome(name, ACTIONS[event["Action"]], event.get("Elapsed", 0.0))
+    return outcomes
+
+
+def output_of(lines: Iterable[str], name: str) -> list[str]:
+    """What a test and its parts printed."""
+    said = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        test = event.get("Test", "")
+        if event.get("Action") == "output" and (test == ROOT + name or test.startswith(f"{ROOT}{name}/")):
+            said.append(event["Output"].rstrip("\n"))
+    return said

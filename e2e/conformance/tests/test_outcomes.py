@@ -1,0 +1,44 @@
+"""Outcomes are those of `go test -json`, and a failure cannot hide."""
+
+import json
+import unittest
+
+from conformance import outcomes, table
+
+EVENTS = [
+    {"Action": "run", "Test": "TestConformance"},
+    {"Action": "run", "Test": "TestConformance/A"},
+    {"Action": "run", "Test": "TestConformance/A/part"},
+    {"Action": "output", "Test": "TestConformance/A/part", "Output": "it broke\n"},
+    {"Action": "fail", "Test": "TestConformance/A/part", "Elapsed": 1.0},
+    {"Action": "fail", "Test": "TestConformance/A", "Elapsed": 1.5},
+    {"Action": "run", "Test": "TestConformance/B"},
+    {"Action": "pass", "Test": "TestConformance/B", "Elapsed": 2.0},
+    {"Action": "run", "Test": "TestConformance/C"},
+    {"Action": "skip", "Test": "TestConformance/M", "Elapsed": 0.0},
+]
+LINES = [*map(json.dumps, EVENTS), "not JSON"]
+
+
+def test_of(name, features=("Gateway",), provisional=False):
+    return {"name": name, "features": list(features), "profiles": ["GATEWAY-HTTP", "MESH-HTTP"], "provisional": provisional}
+
+
+class Outcomes(unittest.TestCase):
+    def test_parts_are_not_tests_and_what_did_not_end_is_unfinished(self):
+        results = {name: outcome.result for name, outcome in outcomes.read(LINES).items()}
+        self.assertEqual(results, {"A": "fail", "B": "pass", "C": "unfinished", "M": "skip"})
+
+    def test_a_tests_output_is_that_of_its_parts(self):
+        self.assertEqual(outcomes.output_of(LINES, "A"), ["it broke"])
+
+    def test_the_page_counts_what_was_not_run_and_leaves_the_mesh_out(self):
+        tests = [test_of("A"), test_of("B", provisional=True), test_of("M", ("Mesh",)), test_of("Z")]
+        page = table.page(tests, outcomes.read(LINES), "v1", "v1.36")
+        self.assertIn("**1 pass, 1 fail, 1 not run**", page)
+        self.assertIn("| B (provisional) | GATEWAY-HTTP | pass | 2.0 |", page)
+        self.assertNotIn("| M |", page)
+
+
+if __name__ == "__main__":
+    unittest.main()

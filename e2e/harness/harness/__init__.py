@@ -1,0 +1,1 @@
+"""Portolan on a cluster: what every end-to-end test begins with."""
