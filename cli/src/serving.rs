@@ -158,6 +158,11 @@ impl Serving {
         (self.previous.insert(translation), failures)
     }
 
+    /// From now on is not ready, and asks clients to connect anew, though it still takes connections.
+    pub fn retire(&self) {
+        self.engine.shared().drain();
+    }
+
     /// Answers what is under way, then ends; says whether nothing was cut off. `meanwhile` ends it at once.
     pub async fn end(self, at_once: impl Future<Output = ()>) -> bool {
         let engine = self.engine;

@@ -109,6 +109,10 @@ impl Stage {
             notes: BTreeSet::new(),
             names: Arc::default(),
         };
+        for name in read.gateway_configs.keys() {
+            set.notes
+                .insert(format!("GatewayConfig {name} says how gateways run in a cluster: nothing of it applies here"));
+        }
         self.place_gateways(&mut set);
         self.place_services(&mut set);
         self.place_clients(&mut set);

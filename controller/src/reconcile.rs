@@ -13,12 +13,12 @@ use portolan_source::{
     Kind, Objects,
     kubernetes::{Follower, Selection, View, follow},
 };
-use portolan_translate::{LastCertificates, Reference, Translation, references, translate};
+use portolan_translate::{LastCertificates, Reference, Translation, gateway_config, references, translate};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
 
 /// Kinds that are watched in all namespaces.
-const WATCHED: [Kind; 13] = [
+const WATCHED: [Kind; 14] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -30,6 +30,7 @@ const WATCHED: [Kind; 13] = [
     Kind::ReferenceGrant,
     Kind::BackendTLSPolicy,
     Kind::WasmFilter,
+    Kind::GatewayConfig,
     Kind::Service,
     Kind::Namespace,
 ];
@@ -161,7 +162,9 @@ impl Reconciler {
                 continue;
             }
             let references = translation.references.get(name).cloned().unwrap_or_default();
-            let wanted = Wanted { name: name.clone(), gateway: gateway.clone(), ports: ports.clone(), references };
+            let config = gateway_config(objects, name, gateway);
+            let wanted =
+                Wanted { name: name.clone(), gateway: gateway.clone(), config, ports: ports.clone(), references };
             desired.manifests.extend(manifests(&wanted, settings));
             served.push(wanted);
         }

@@ -10,8 +10,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use portolan_crds::{
-    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant, TCPRoute, TLSRoute,
-    UDPRoute, WasmFilter,
+    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, GatewayConfig, HTTPRoute, ListenerSet, ReferenceGrant,
+    TCPRoute, TLSRoute, UDPRoute, WasmFilter,
 };
 use portolan_translate::objects::{ObjectName, Objects};
 use std::sync::Arc;
@@ -158,6 +158,7 @@ kinds! {
     ReferenceGrant reference_grants Namespaced,
     BackendTLSPolicy backend_tls_policies Namespaced,
     WasmFilter wasm_filters Namespaced,
+    GatewayConfig gateway_configs Namespaced,
     Service services Namespaced,
     EndpointSlice endpoint_slices Namespaced,
     Secret secrets Namespaced,

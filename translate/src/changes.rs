@@ -45,7 +45,7 @@ macro_rules! kinds {
                 discovery::v1::EndpointSlice,
             };
             pub(super) use portolan_crds::{
-                BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant, TCPRoute,
+                BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, GatewayConfig, HTTPRoute, ListenerSet, ReferenceGrant, TCPRoute,
                 TLSRoute, UDPRoute, WasmFilter,
             };
         }
@@ -64,6 +64,7 @@ kinds! {
     reference_grants: ReferenceGrant,
     backend_tls_policies: BackendTLSPolicy,
     wasm_filters: WasmFilter,
+    gateway_configs: GatewayConfig,
     services: Service,
     endpoint_slices: EndpointSlice,
     secrets: Secret,
@@ -86,6 +87,7 @@ impl Changes {
         let kinds = [
             &self.gateway_classes,
             &self.gateways,
+            &self.gateway_configs,
             &self.listener_sets,
             &self.reference_grants,
             &self.backend_tls_policies,

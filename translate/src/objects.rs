@@ -7,8 +7,8 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use portolan_crds::{
-    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant, TCPRoute, TLSRoute,
-    UDPRoute, WasmFilter,
+    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, GatewayConfig, HTTPRoute, ListenerSet, ReferenceGrant,
+    TCPRoute, TLSRoute, UDPRoute, WasmFilter,
 };
 use std::{
     collections::{BTreeMap, btree_map},
@@ -79,6 +79,7 @@ objects! {
     reference_grants: ReferenceGrant,
     backend_tls_policies: BackendTLSPolicy,
     wasm_filters: WasmFilter,
+    gateway_configs: GatewayConfig,
     services: Service,
     endpoint_slices: EndpointSlice,
     secrets: Secret,

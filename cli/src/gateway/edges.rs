@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Kinds that are watched in all namespaces.
-const WATCHED: [Kind; 13] = [
+const WATCHED: [Kind; 14] = [
     Kind::GatewayClass,
     Kind::ListenerSet,
     Kind::HTTPRoute,
@@ -26,6 +26,7 @@ const WATCHED: [Kind; 13] = [
     Kind::ReferenceGrant,
     Kind::BackendTLSPolicy,
     Kind::WasmFilter,
+    Kind::GatewayConfig,
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Namespace,

@@ -12,9 +12,11 @@ use portolan_source::{
     kubernetes::{Follower, View, follow},
 };
 use portolan_translate::translate;
-use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How long connections are still taken once the pod is to end.
+const LEAVING: Duration = Duration::from_secs(5);
 /// How long nothing has changed when memory is given back.
 const RESTS_AFTER: Duration = Duration::from_millis(1500);
 
@@ -42,15 +44,26 @@ pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
     let edges = EdgesOf::new(gateway.clone());
     let modules = Modules::new(args.module_cache);
     let mut session = Session { gateway, serving, edges, modules, follower, told: BTreeSet::new() };
-    session.follow().await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        never = session.follow() => match never? {},
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // It takes a moment until no node sends connections here any more; those that come meanwhile are served.
+    tracing::info!(seconds = LEAVING.as_secs(), "ending: waiting until the Service has forgotten this pod");
+    session.serving.retire();
+    tokio::select! {
+        never = session.follow() => match never? {},
+        () = tokio::time::sleep(LEAVING) => {}
+    }
     tracing::info!("ending: answering what is under way");
     let clean = session.serving.end(std::future::pending()).await;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 impl Session {
-    async fn follow(&mut self) -> Result<()> {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    async fn follow(&mut self) -> Result<Infallible> {
         loop {
             let view = self.follower.views.borrow_and_update().clone();
             self.tell_troubles(&view);
@@ -59,8 +72,6 @@ impl Session {
                 tokio::task::block_in_place(|| self.serve(&view));
             }
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
                 changed = self.follower.views.changed() => changed.context("the cluster is followed no longer")?,
                 never = rest() => match never {},
             }
@@ -98,7 +109,7 @@ impl Session {
 }
 
 /// Gives memory back once nothing has changed for a while.
-async fn rest() -> std::convert::Infallible {
+async fn rest() -> Infallible {
     tokio::time::sleep(RESTS_AFTER).await;
     heap::release();
     std::future::pending().await

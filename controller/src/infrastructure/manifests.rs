@@ -1,7 +1,10 @@
 //! The manifests of what runs for a Gateway.
 
 use super::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, Settings, Wanted};
-use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP};
+use portolan_crds::{
+    GATEWAY_GROUP, PORTOLAN_GROUP,
+    gateway_config::{AccessLog, Autoscaling, ServiceType},
+};
 use portolan_translate::{ListenerPort, edges::pod_port, snapshot::Transport};
 use serde_json::{Map, Value, json};
 use std::{
@@ -11,6 +14,10 @@ use std::{
 
 /// The port at which gateways tell of health, metrics and loaded generations.
 pub const READ_ONLY_PORT: u16 = 15_020;
+/// Pods of a Gateway, unless its configuration says how many: so that one can go.
+const REPLICAS: u32 = 2;
+/// The use of CPU that autoscaling aims at, unless the configuration says another.
+const CPU_PERCENT: u32 = 80;
 /// Time that a gateway has to answer what is under way.
 const GRACE_SECONDS: u32 = 60;
 
@@ -24,6 +31,7 @@ pub enum Resource {
     ClusterRoleBinding,
     Service,
     Deployment,
+    HorizontalPodAutoscaler,
     PodDisruptionBudget,
 }
 
@@ -44,13 +52,14 @@ pub struct Manifest {
 
 impl Resource {
     /// Every kind, in the order in which they are made.
-    pub const ALL: [Resource; 7] = [
+    pub const ALL: [Resource; 8] = [
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
         Self::ClusterRoleBinding,
         Self::Service,
         Self::Deployment,
+        Self::HorizontalPodAutoscaler,
         Self::PodDisruptionBudget,
     ];
 
@@ -65,6 +74,9 @@ impl Resource {
             }
             Self::Service => ("", "v1", "Service", "services"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::HorizontalPodAutoscaler => {
+                ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+            }
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
         }
     }
@@ -79,6 +91,7 @@ pub fn manifests(wanted: &Wanted, settings: &Settings) -> Vec<Manifest> {
     }
     all.extend(wanted.addresses().into_iter().map(|address| writer.service(address)));
     all.push(writer.own(Resource::Deployment, json!({ "spec": writer.deployment(settings) })));
+    all.extend(wanted.config.autoscaling.as_ref().map(|autoscaling| writer.autoscaler(autoscaling)));
     let budget = json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": writer.selector() } } });
     all.push(writer.own(Resource::PodDisruptionBudget, budget));
     all.sort_by_key(|manifest| manifest.resource);
@@ -173,38 +186,71 @@ impl<'a> Writer<'a> {
     }
 
     fn service(&self, address: Option<IpAddr>) -> Manifest {
+        let config = self.wanted.config.service.clone().unwrap_or_default();
+        let kind = config.kind.unwrap_or_default();
         let mut spec = json!({
-            "type": "LoadBalancer",
-            "externalTrafficPolicy": "Cluster",
-            "selector": self.selector(),
-            "ports": service_ports(&self.wanted.ports),
+            "type": kind, "selector": self.selector(), "ports": service_ports(&self.wanted.ports),
         });
-        let Some(address) = address else {
-            spec["ipFamilyPolicy"] = json!("PreferDualStack");
-            return self.own(Resource::Service, json!({ "spec": spec }));
+        if kind != ServiceType::ClusterIP {
+            spec["externalTrafficPolicy"] = json!(config.external_traffic_policy.unwrap_or_default());
+        }
+        if let (ServiceType::LoadBalancer, Some(class)) = (kind, &config.load_balancer_class) {
+            spec["loadBalancerClass"] = json!(class);
+        }
+        let name = match address {
+            None => {
+                spec["ipFamilyPolicy"] = json!("PreferDualStack");
+                self.names.own.clone()
+            }
+            Some(address) => {
+                spec["ipFamilyPolicy"] = json!("SingleStack");
+                spec["ipFamilies"] = json!([if address.is_ipv4() { "IPv4" } else { "IPv6" }]);
+                let field = if kind == ServiceType::LoadBalancer { "loadBalancerIP" } else { "clusterIP" };
+                spec[field] = json!(address);
+                self.names.at(address)
+            }
         };
-        spec["ipFamilyPolicy"] = json!("SingleStack");
-        spec["ipFamilies"] = json!([if address.is_ipv4() { "IPv4" } else { "IPv6" }]);
-        spec["loadBalancerIP"] = json!(address);
-        self.named(Resource::Service, self.names.at(address), json!({ "spec": spec }))
+        let mut service = self.named(Resource::Service, name, json!({ "spec": spec }));
+        let annotations = self.annotations.iter().chain(&config.annotations).collect::<BTreeMap<_, _>>();
+        service.object["metadata"]["annotations"] = json!(annotations);
+        service
     }
 
     fn deployment(&self, settings: &Settings) -> Value {
         let mut labels = self.labels.clone();
         labels.insert(format!("{PORTOLAN_GROUP}/component"), "gateway".to_owned());
-        json!({
-            "replicas": 2,
+        let config = &self.wanted.config;
+        let mut spec = json!({
             "selector": { "matchLabels": self.selector() },
             "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
             "template": {
                 "metadata": { "labels": labels, "annotations": self.annotations },
                 "spec": self.pod(settings),
             },
-        })
+        });
+        // Where an autoscaler counts the pods, nobody else says how many there are.
+        if config.autoscaling.is_none() {
+            spec["replicas"] = json!(config.replicas.unwrap_or(REPLICAS));
+        }
+        spec
+    }
+
+    fn autoscaler(&self, autoscaling: &Autoscaling) -> Manifest {
+        let target = autoscaling.target_cpu_utilization_percentage.unwrap_or(CPU_PERCENT);
+        let least = autoscaling.min_replicas.unwrap_or(REPLICAS.min(autoscaling.max_replicas));
+        let spec = json!({
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": self.names.own },
+            "minReplicas": least, "maxReplicas": autoscaling.max_replicas,
+            "metrics": [{ "type": "Resource", "resource": {
+                "name": "cpu", "target": { "type": "Utilization", "averageUtilization": target },
+            } }],
+        });
+        self.own(Resource::HorizontalPodAutoscaler, json!({ "spec": spec }))
     }
 
     fn pod(&self, settings: &Settings) -> Value {
-        json!({
+        let config = &self.wanted.config;
+        let mut pod = json!({
             "serviceAccountName": self.names.own,
             "automountServiceAccountToken": true,
             "enableServiceLinks": false,
@@ -219,11 +265,23 @@ impl<'a> Writer<'a> {
             }],
             "containers": [self.container(settings)],
             "volumes": [{ "name": "modules", "emptyDir": { "sizeLimit": "256Mi" } }],
-        })
+        });
+        let given = [
+            ("nodeSelector", config.node_selector.as_ref().map(|given| json!(given))),
+            ("tolerations", config.tolerations.as_ref().map(|given| json!(given))),
+            ("affinity", config.affinity.as_ref().map(|given| json!(given))),
+        ];
+        for (field, value) in given {
+            value.into_iter().for_each(|value| pod[field] = value);
+        }
+        pod
     }
 
     fn container(&self, settings: &Settings) -> Value {
-        let Wanted { name, .. } = self.wanted;
+        let config = &self.wanted.config;
+        let log_level = format!("{:?}", config.log_level.unwrap_or_default()).to_lowercase();
+        let least = json!({ "requests": { "cpu": "100m", "memory": "64Mi" } });
+        let resources = config.resources.as_ref().map_or(least, |resources| json!(resources));
         let probe = |path: &str, period: u32, failures: u32| {
             json!({ "httpGet": { "path": path, "port": READ_ONLY_PORT },
                     "periodSeconds": period, "failureThreshold": failures })
@@ -232,19 +290,43 @@ impl<'a> Writer<'a> {
             "name": "gateway",
             "image": settings.image,
             "imagePullPolicy": settings.image_pull_policy,
-            "args": ["gateway", "--namespace", &*name.namespace, "--name", &*name.name,
-                     "--read-only", format!("[::]:{READ_ONLY_PORT}"), "--module-cache", "/var/cache/portolan"],
+            "args": self.arguments(),
+            "env": [{ "name": "PORTOLAN_LOG", "value": log_level }],
             "ports": [{ "name": "read-only", "containerPort": READ_ONLY_PORT }],
             "startupProbe": probe("/healthz", 1, 60),
             "readinessProbe": probe("/readyz", 1, 1),
             "livenessProbe": probe("/healthz", 10, 3),
-            "resources": { "requests": { "cpu": "10m", "memory": "32Mi" } },
+            "resources": resources,
             "securityContext": {
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                 "capabilities": { "drop": ["ALL"] },
             },
             "volumeMounts": [{ "name": "modules", "mountPath": "/var/cache/portolan" }],
         })
+    }
+}
+
+impl Writer<'_> {
+    /// The command line of the gateway.
+    fn arguments(&self) -> Vec<String> {
+        let Wanted { name, config, .. } = self.wanted;
+        let mut all = vec!["gateway".to_owned()];
+        let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
+        add("--namespace", name.namespace.to_string());
+        add("--name", name.name.to_string());
+        add("--read-only", format!("[::]:{READ_ONLY_PORT}"));
+        add("--module-cache", "/var/cache/portolan".to_owned());
+        let telemetry = config.telemetry.clone().unwrap_or_default();
+        if let Some(endpoint) = telemetry.otlp_endpoint {
+            add("--otlp", endpoint);
+        }
+        if let Some(percent) = telemetry.trace_sampling_percentage {
+            add("--trace-ratio", (f64::from(percent) / 100.0).to_string());
+        }
+        if telemetry.access_log == Some(AccessLog::Stdout) {
+            add("--access-log", "stdout".to_owned());
+        }
+        all
     }
 }
 

@@ -10,7 +10,7 @@ pub use manifests::{Manifest, READ_ONLY_PORT, Resource, cluster_binding, manifes
 pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, own_selector};
 pub use owned::Desired;
 
-use portolan_crds::Gateway;
+use portolan_crds::{Gateway, gateway_config::GatewayConfigSpec};
 use portolan_translate::{ListenerPort, ObjectName, Reference};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,6 +36,8 @@ pub struct Wanted {
     pub name: ObjectName,
     /// The object.
     pub gateway: Arc<Gateway>,
+    /// How it is to be run.
+    pub config: GatewayConfigSpec,
     /// The ports of its listeners.
     pub ports: BTreeSet<ListenerPort>,
     /// The Secrets and ConfigMaps that it reads.

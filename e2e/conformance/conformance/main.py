@@ -107,7 +107,7 @@ class Foreign:
 
 def run_suite(target, options: argparse.Namespace, progress: Progress) -> int:
     """Runs the suite, shows what became of each test, and writes it down if that is asked for."""
-    wait_for_an_earlier_run(target)
+    clear(target)
     results = build.ROOT / "target/e2e/conformance"
     results.mkdir(parents=True, exist_ok=True)
     events, written = results / "events.json", results / "report.yaml"
@@ -148,7 +148,7 @@ def tell(line: str, progress: Progress) -> None:
             progress(f"{one.result}  {one.name}")
 
 
-def wait_for_an_earlier_run(target) -> None:
-    """The suite deletes its namespaces at the end and does not wait; it fails in those that are going."""
-    run(*target.kubectl(), "wait", "--for", "delete", "--timeout", "120s",
-        *(f"namespace/{name}" for name in BASE_NAMESPACES), env=target.environment())
+def clear(target) -> None:
+    """Waits until the namespaces of an earlier run are gone: the suite deletes them at the end without waiting, and one
+    that was killed does not even that; it fails in namespaces that are going."""
+    run(*target.kubectl(), "delete", "namespace", "--ignore-not-found", "--timeout", "120s", *BASE_NAMESPACES)

@@ -221,3 +221,130 @@ fn observe(statuses: &mut Statuses, kind: Kind, name: &ObjectName, status: Optio
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portolan_translate::ObjectName;
+    use serde_json::json;
+
+    fn routes() -> Selection {
+        Selection::all(Kind::HTTPRoute)
+    }
+
+    fn route(name: &str, version: &str, host: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": { "name": name, "namespace": "n", "resourceVersion": version, "uid": name },
+            "spec": { "hostnames": host }, "status": { "parents": [] },
+        }))
+        .expect("it is an object")
+    }
+
+    fn name(name: &str) -> ObjectName {
+        ObjectName::new("n", name)
+    }
+
+    /// A state in which the routes `a` and `b` were listed.
+    fn listed() -> State {
+        let mut state = State::new(true);
+        state.select(&[routes()].into());
+        for event in [
+            Event::Init,
+            Event::InitApply(route("a", "1", &json!(["a.example"]))),
+            Event::InitApply(route("b", "2", &json!(["b.example"]))),
+        ] {
+            state.apply(&routes(), event);
+            assert!(!state.view().complete, "not all is listed");
+        }
+        state.apply(&routes(), Event::InitDone);
+        state
+    }
+
+    #[test]
+    fn a_view_is_complete_once_all_that_is_watched_was_listed() {
+        let mut state = listed();
+        assert!(state.view().complete);
+        let secret = Selection::named(Kind::Secret, &name("s"));
+        state.select(&[routes(), secret.clone()].into());
+        assert!(!state.view().complete);
+        state.give_up_waiting(&secret);
+        assert!(state.view().complete);
+    }
+
+    #[test]
+    fn a_change_of_status_alone_leaves_the_object_the_same_allocation() {
+        let mut state = listed();
+        let before = state.view();
+        state.apply(&routes(), Event::Apply(route("a", "9", &json!(["a.example"]))));
+        let after = state.view();
+        assert!(after.objects.http_routes.is_same(&before.objects.http_routes));
+        assert_eq!(after.observed.objects[&(Kind::HTTPRoute, name("a"))].resource_version, "9");
+        assert!(after.observed.statuses.http_routes.contains_key(&name("a")));
+    }
+
+    #[test]
+    fn a_listing_takes_away_what_it_does_not_show_and_keeps_what_is_the_same() {
+        let mut state = listed();
+        let before = state.view().objects.http_routes[&name("a")].clone();
+        state.apply(&routes(), Event::Init);
+        state.apply(&routes(), Event::InitApply(route("a", "1", &json!(["a.example"]))));
+        assert_eq!(state.view().objects.http_routes.len(), 2, "until the listing is done, nothing goes");
+        state.apply(&routes(), Event::InitDone);
+        let after = state.view().objects.http_routes;
+        assert_eq!(after.keys().collect::<Vec<_>>(), [&name("a")]);
+        assert!(Arc::ptr_eq(&after[&name("a")], &before));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_stays_what_it_was_and_stops_nothing() {
+        let mut state = listed();
+        state.apply(&routes(), Event::Apply(route("a", "3", &json!("text"))));
+        state.apply(&routes(), Event::Apply(route("c", "4", &json!(["c.example"]))));
+        let view = state.view();
+        assert_eq!(view.objects.http_routes.len(), 3);
+        assert_eq!(view.objects.http_routes[&name("a")].spec.hostnames, ["a.example"]);
+        let unreadable = Unreadable { kind: Kind::HTTPRoute, name: name("a") };
+        assert!(view.unreadable[&unreadable].starts_with("spec.hostnames: "), "{:?}", view.unreadable);
+        state.apply(&routes(), Event::Delete(route("a", "5", &json!("text"))));
+        assert!(state.view().unreadable.is_empty());
+    }
+
+    #[test]
+    fn what_was_seen_stays_while_the_api_server_is_away() {
+        let mut state = listed();
+        let trouble = Trouble { kind: TroubleKind::Unreachable, message: "connection refused".to_owned() };
+        state.trouble(&routes(), trouble);
+        state.apply(&routes(), Event::Init);
+        let view = state.view();
+        assert_eq!((view.objects.http_routes.len(), view.troubles.len(), view.complete), (2, 1, true));
+        state.apply(&routes(), Event::InitDone);
+        assert!(state.view().troubles.is_empty());
+    }
+
+    #[test]
+    fn a_kind_that_the_cluster_does_not_have_is_not_waited_for() {
+        let mut state = State::new(false);
+        state.select(&[routes()].into());
+        let trouble = Trouble { kind: TroubleKind::KindMissing, message: "not found".to_owned() };
+        state.trouble(&routes(), trouble);
+        assert!(state.view().complete);
+    }
+
+    #[test]
+    fn what_is_no_longer_watched_goes_unless_another_selection_holds_it() {
+        let mut state = listed();
+        let one = Selection::named(Kind::HTTPRoute, &name("a"));
+        state.select(&[routes(), one.clone()].into());
+        state.apply(&one, Event::Init);
+        state.apply(&one, Event::InitApply(route("a", "1", &json!(["a.example"]))));
+        state.apply(&one, Event::InitDone);
+        state.select(&[one.clone()].into());
+        assert_eq!(state.view().objects.http_routes.keys().collect::<Vec<_>>(), [&name("a")]);
+        // An event that was under way when its selection was given up changes nothing.
+        state.apply(&routes(), Event::Apply(route("z", "1", &json!(["z.example"]))));
+        assert_eq!(state.view().objects.http_routes.len(), 1);
+        state.select(&BTreeSet::new());
+        assert!(state.view().objects.http_routes.is_empty());
+    }
+}

@@ -5,17 +5,16 @@ use super::{
     class::{Class, class},
     conflicts,
     listener::{ListenerEntry, listener_id},
-    sets,
+    parameters, sets,
     tls::{TlsInputs, insecure_fallback, keep},
 };
 use crate::{
-    conditions::{Refusal, created, refusal, shown_kind},
+    conditions::{created, refusal},
     edges::Edges,
     objects::Objects,
     refs::{certificates::Certificates, grants::Grants},
     statuses::{Note, Severity},
 };
-use portolan_crds::Gateway;
 use std::{collections::HashMap, sync::Arc};
 
 /// All Gateways of our classes; TLS servers that did not change keep their `Arc`.
@@ -64,7 +63,9 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
             Class::Refused(why) => {
                 Some(refusal("Invalid", format!("GatewayClass {class_name} is not accepted: {}", why.message)))
             }
-            Class::Ours => refused(object),
+            Class::Ours => {
+                parameters::of_gateway(objects, name, object).err().or_else(|| addresses::unsupported(object))
+            }
         };
         let mut references = Vec::new();
         let (client_certificate, unresolved) = tls.client_certificate(name, object, &mut references);
@@ -85,17 +86,6 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
             sets: Vec::new(),
         });
     }
-}
-
-fn refused(object: &Gateway) -> Option<Refusal> {
-    let parameters =
-        object.spec.infrastructure.as_ref().and_then(|infrastructure| infrastructure.parameters_ref.as_ref());
-    if let Some(parameters) = parameters {
-        let shown = format!("{} {}", shown_kind(&parameters.group, &parameters.kind), parameters.name);
-        let message = format!("spec.infrastructure.parametersRef: {shown} is not supported, no parameters are");
-        return Some(refusal("InvalidParameters", message));
-    }
-    addresses::unsupported(object)
 }
 
 fn add_listeners(all: &mut Gateways, tls: &mut TlsInputs<'_>) {

@@ -6,6 +6,7 @@ mod collect;
 mod conflicts;
 mod features;
 mod listener;
+mod parameters;
 mod sets;
 mod status;
 mod tls;
@@ -13,6 +14,7 @@ mod tls;
 pub(crate) use class::class_statuses;
 pub(crate) use collect::collect;
 pub(crate) use listener::{ListenerEntry, Protocol};
+pub use parameters::gateway_config;
 pub(crate) use status::{gateway_status, listener_set_status};
 pub(crate) use tls::ListenerTls;
 

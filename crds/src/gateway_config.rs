@@ -1,0 +1,184 @@
+//! GatewayConfig (portolan.dev/v1alpha1): how the gateways of a class, or one gateway, are run in a cluster.
+
+use crate::{
+    PORTOLAN_GROUP,
+    resource::{constcat, resource},
+};
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+resource!(
+    /// How gateways are run; named by `parametersRef` of a GatewayClass or by `infrastructure.parametersRef` of a Gateway.
+    GatewayConfig, "gatewayconfigs", PORTOLAN_GROUP, "v1alpha1", NamespaceResourceScope, GatewayConfigSpec, NoStatus
+);
+
+/// How gateways are run. What a Gateway's own GatewayConfig gives stands in place of what its class's gives, field by
+/// field of the first level.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayConfigSpec {
+    /// Pods; 2 unless it is given, or as `autoscaling` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Pods by load, in place of `replicas`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+    /// What each pod asks for and may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Nodes that pods may run on, by their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<BTreeMap<String, String>>,
+    /// Taints of nodes that pods tolerate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerations: Option<Vec<Toleration>>,
+    /// Where pods run, in Kubernetes' own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// The Service that gives the Gateway its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceConfig>,
+    /// What the gateway logs about itself; Info unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<LogLevel>,
+    /// What the gateway tells about requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Telemetry>,
+}
+
+/// Pods by load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Autoscaling {
+    /// Fewest pods; 2 unless it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_replicas: Option<u32>,
+    /// Most pods.
+    pub max_replicas: u32,
+    /// The use of CPU, in percent of what pods ask for, that is aimed at; 80 unless it is given.
+    #[serde(rename = "targetCPUUtilizationPercentage", default, skip_serializing_if = "Option::is_none")]
+    pub target_cpu_utilization_percentage: Option<u32>,
+}
+
+/// The Service that gives a Gateway its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceConfig {
+    /// LoadBalancer unless it is given.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ServiceType>,
+    /// Annotations, for whoever gives the address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Which of several load balancers gives the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer_class: Option<String>,
+    /// Cluster (unless it is given): every node takes traffic and clients' addresses are lost; Local: only nodes with a
+    /// pod do, and clients' addresses are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+}
+
+/// Types of Services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceType {
+    /// With an address that a load balancer gives.
+    #[default]
+    LoadBalancer,
+    /// At a port of every node.
+    NodePort,
+    /// At an address inside the cluster.
+    ClusterIP,
+}
+
+/// Which nodes take traffic from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExternalTrafficPolicy {
+    /// All.
+    #[default]
+    Cluster,
+    /// Those with a pod.
+    Local,
+}
+
+/// What is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each level is the one of its name, and worse")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What a gateway tells about requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Telemetry {
+    /// Where traces and metrics are sent: the URL of an OTLP receiver over gRPC. Nowhere unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
+    /// Percent of traces that are sampled where the client does not say; none unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_sampling_percentage: Option<u32>,
+    /// Where requests are logged; nowhere unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where requests are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccessLog {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// To standard output, a JSON line each.
+    Stdout,
+}
+
+/// The kind has no status: whether a configuration can be used is said by who uses it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoStatus {}
+
+// === impl GatewayConfigSpec ===
+
+impl GatewayConfigSpec {
+    /// This configuration, and for what it does not give, `class`.
+    #[must_use]
+    pub fn over(self, class: Self) -> Self {
+        // Both say how many pods there are: only together can one of them stand in place of the other.
+        let (replicas, autoscaling) = match self.replicas.is_some() || self.autoscaling.is_some() {
+            true => (self.replicas, self.autoscaling),
+            false => (class.replicas, class.autoscaling),
+        };
+        Self {
+            replicas,
+            autoscaling,
+            resources: self.resources.or(class.resources),
+            node_selector: self.node_selector.or(class.node_selector),
+            tolerations: self.tolerations.or(class.tolerations),
+            affinity: self.affinity.or(class.affinity),
+            service: self.service.or(class.service),
+            log_level: self.log_level.or(class.log_level),
+            telemetry: self.telemetry.or(class.telemetry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateways_own_configuration_stands_in_place_of_its_classs_field_by_field() {
+        let class = GatewayConfigSpec { replicas: Some(3), log_level: Some(LogLevel::Debug), ..Default::default() };
+        let autoscaling = Autoscaling { min_replicas: None, max_replicas: 9, target_cpu_utilization_percentage: None };
+        let own = GatewayConfigSpec { autoscaling: Some(autoscaling.clone()), ..Default::default() };
+        let merged = own.over(class);
+        assert_eq!((merged.replicas, merged.autoscaling), (None, Some(autoscaling)));
+        assert_eq!(merged.log_level, Some(LogLevel::Debug));
+    }
+}

@@ -1,0 +1,56 @@
+//! How a Gateway is run: the GatewayConfigs that its class and it itself name. What they ask for concerns who runs
+//! gateways; here they only have to exist.
+
+use crate::{
+    conditions::{Refusal, refusal, shown_kind},
+    objects::{ObjectName, Objects},
+};
+use portolan_crds::{Gateway, GatewayClass, PORTOLAN_GROUP, gateway_config::GatewayConfigSpec};
+
+/// How a Gateway is run: what it says itself, then what its class says. What cannot be found says nothing.
+pub fn gateway_config(objects: &Objects, name: &ObjectName, gateway: &Gateway) -> GatewayConfigSpec {
+    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
+    let of_class = class.and_then(|class| of_class(objects, class).ok()).unwrap_or_default();
+    of_gateway(objects, name, gateway).unwrap_or_default().over(of_class)
+}
+
+/// What a class says; an error if that cannot be found.
+pub(super) fn of_class(objects: &Objects, class: &GatewayClass) -> Result<GatewayConfigSpec, Refusal> {
+    let Some(reference) = &class.spec.parameters_ref else { return Ok(GatewayConfigSpec::default()) };
+    let place = "spec.parametersRef";
+    let Some(namespace) = &reference.namespace else {
+        return Err(refusal("InvalidParameters", format!("{place}: a namespace must be given")));
+    };
+    let name = ObjectName::new(namespace.as_str(), reference.name.as_str());
+    config(objects, place, &reference.group, &reference.kind, &name)
+}
+
+/// What a Gateway itself says; an error if that cannot be found.
+pub(super) fn of_gateway(
+    objects: &Objects,
+    name: &ObjectName,
+    gateway: &Gateway,
+) -> Result<GatewayConfigSpec, Refusal> {
+    let infrastructure = gateway.spec.infrastructure.as_ref();
+    let Some(reference) = infrastructure.and_then(|infrastructure| infrastructure.parameters_ref.as_ref()) else {
+        return Ok(GatewayConfigSpec::default());
+    };
+    let name = ObjectName::new(name.namespace.clone(), reference.name.as_str());
+    config(objects, "spec.infrastructure.parametersRef", &reference.group, &reference.kind, &name)
+}
+
+fn config(
+    objects: &Objects,
+    place: &str,
+    group: &str,
+    kind: &str,
+    name: &ObjectName,
+) -> Result<GatewayConfigSpec, Refusal> {
+    let invalid = |why: String| refusal("InvalidParameters", format!("{place}: {why}"));
+    if (group, kind) != (PORTOLAN_GROUP, "GatewayConfig") {
+        let shown = shown_kind(group, kind);
+        return Err(invalid(format!("{shown} {} is not supported, only {PORTOLAN_GROUP}/GatewayConfig is", name.name)));
+    }
+    let found = objects.gateway_configs.get(name);
+    found.map(|config| config.spec.clone()).ok_or_else(|| invalid(format!("GatewayConfig {name} does not exist")))
+}
