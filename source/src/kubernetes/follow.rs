@@ -39,7 +39,7 @@ pub struct Follower {
 
 /// What a selection's task saw.
 enum Seen {
-    Event(Event<DynamicObject>),
+    Event(Box<Event<DynamicObject>>),
     Trouble(Trouble),
     /// It was waited for long enough.
     Late,
@@ -97,7 +97,7 @@ async fn gather(
 
 fn take(state: &mut State, selection: &Selection, seen: Seen) {
     match seen {
-        Seen::Event(event) => state.apply(selection, event),
+        Seen::Event(event) => state.apply(selection, *event),
         Seen::Trouble(trouble) => state.trouble(selection, trouble),
         Seen::Late => state.give_up_waiting(selection),
     }
@@ -139,7 +139,7 @@ async fn watch_one(client: Client, selection: Selection, send: mpsc::Sender<(Sel
                 if !matches!(event, Event::Init) {
                     (pause, forbidden) = (PAUSE_MIN, Duration::ZERO);
                 }
-                Seen::Event(event)
+                Seen::Event(Box::new(event))
             }
             Err(error) => {
                 let trouble = Trouble::of(&error);
