@@ -156,7 +156,8 @@ impl Reconciler {
             let accepted = translation.statuses.gateways.get(name).is_some_and(|status| {
                 status.conditions.iter().any(|condition| condition.type_ == "Accepted" && condition.status == "True")
             });
-            if !accepted || ports.is_empty() {
+            // What is being deleted is not made anew while its parts are taken away.
+            if !accepted || ports.is_empty() || gateway.metadata.deletion_timestamp.is_some() {
                 let names = Names::of(name, &gateway.spec.gateway_class_name);
                 desired.kept.insert((name.namespace.to_string(), names.label));
                 continue;

@@ -40,14 +40,16 @@ pub type Questions = BTreeMap<ObjectName, Question>;
 /// What pods answered last.
 pub type Answers = HashMap<IpAddr, Generations>;
 
-/// Whether a Gateway's pods have loaded it as it is.
+/// Whether a Gateway's pods have loaded it as it is. A pod that became ready a moment ago and was not asked yet does not
+/// count beside others that were: it began with what was there then.
 pub fn verdict(question: &Question, answers: &Answers) -> Replicas {
-    let current = |address: &&IpAddr| answers.get(*address).is_some_and(|loaded| loaded.cover(&question.wanted));
-    let (ready, loaded) = (question.ready.len(), question.ready.iter().filter(current).count());
-    match (ready, loaded) {
+    let asked = || question.ready.iter().filter_map(|address| answers.get(address));
+    let (known, loaded) = (asked().count(), asked().filter(|loaded| loaded.cover(&question.wanted)).count());
+    match (question.ready.len(), known) {
         (0, _) => Replicas::Behind("no replica is ready yet".to_owned()),
-        _ if ready == loaded => Replicas::Current,
-        _ => Replicas::Behind(format!("{loaded} of {ready} ready replicas have loaded this generation")),
+        (_, 0) => Replicas::Behind("no ready replica has said yet what it has loaded".to_owned()),
+        _ if known == loaded => Replicas::Current,
+        _ => Replicas::Behind(format!("{loaded} of {known} ready replicas have loaded this generation")),
     }
 }
 
@@ -131,11 +133,13 @@ mod tests {
 
     #[test]
     fn all_ready_replicas_must_have_loaded_it() {
-        let [a, b]: [IpAddr; 2] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+        let [a, b, new]: [IpAddr; 3] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into(), [10, 0, 0, 3].into()];
         let mut question = Question { wanted: loaded(2), ready: BTreeSet::new() };
         let answers: Answers = [(a, loaded(2)), (b, loaded(1))].into();
         assert_eq!(verdict(&question, &answers), Replicas::Behind("no replica is ready yet".to_owned()));
-        question.ready = [a].into();
+        question.ready = [new].into();
+        assert!(matches!(verdict(&question, &answers), Replicas::Behind(_)));
+        question.ready = [a, new].into();
         assert_eq!(verdict(&question, &answers), Replicas::Current);
         question.ready = [a, b].into();
         let behind = Replicas::Behind("1 of 2 ready replicas have loaded this generation".to_owned());

@@ -4,8 +4,8 @@ use crate::{
     PORTOLAN_GROUP,
     resource::{constcat, resource},
 };
-use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 resource!(
@@ -24,18 +24,18 @@ pub struct GatewayConfigSpec {
     /// Pods by load, in place of `replicas`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// What each pod asks for and may use.
+    /// What each pod asks for and may use, in Kubernetes' own words: the API server judges them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resources: Option<ResourceRequirements>,
+    pub resources: Option<Value>,
     /// Nodes that pods may run on, by their labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<BTreeMap<String, String>>,
     /// Taints of nodes that pods tolerate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tolerations: Option<Vec<Toleration>>,
+    pub tolerations: Option<Vec<Value>>,
     /// Where pods run, in Kubernetes' own words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub affinity: Option<Affinity>,
+    pub affinity: Option<Value>,
     /// The Service that gives the Gateway its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceConfig>,

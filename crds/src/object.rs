@@ -1,8 +1,8 @@
 //! Any object of the kinds that Portolan reads, typed. Takes values as [`crate::schema`] leaves them; checks no rule.
 
 use crate::{
-    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ObjectMeta, ReferenceGrant, TCPRoute,
-    TLSRoute, UDPRoute, WasmFilter, schema,
+    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, GatewayConfig, HTTPRoute, ListenerSet, ObjectMeta,
+    ReferenceGrant, TCPRoute, TLSRoute, UDPRoute, WasmFilter, schema,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -85,5 +85,6 @@ objects!(
     UDPRoute,
     ReferenceGrant,
     BackendTLSPolicy,
+    GatewayConfig,
     WasmFilter,
 );

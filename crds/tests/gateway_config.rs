@@ -1,7 +1,6 @@
 //! GatewayConfig's CRD, which is written by hand, agrees with its types: what the types can say the CRD takes.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use portolan_crds::{
     GatewayConfig, ObjectMeta,
     gateway_config::{
@@ -35,10 +34,10 @@ fn the_crd_has_every_field_of_the_types() {
                 max_replicas: 2,
                 target_cpu_utilization_percentage: Some(50),
             }),
-            resources: Some(serde_json::from_value::<ResourceRequirements>(limits).unwrap()),
+            resources: Some(limits),
             node_selector: Some([("kubernetes.io/arch".to_owned(), "arm64".to_owned())].into()),
-            tolerations: Some(vec![Toleration { key: Some("edge".to_owned()), ..Toleration::default() }]),
-            affinity: Some(Affinity::default()),
+            tolerations: Some(vec![json!({"key": "edge"})]),
+            affinity: Some(json!({"nodeAffinity": {}})),
             service: Some(ServiceConfig {
                 kind: Some(ServiceType::NodePort),
                 annotations: [("a".to_owned(), "b".to_owned())].into(),

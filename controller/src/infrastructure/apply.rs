@@ -31,6 +31,8 @@ pub async fn apply(client: Client, mut desired: watch::Receiver<Arc<Desired>>) {
         for manifest in owned.to_apply(&wanted).into_iter().cloned().collect::<Vec<_>>() {
             match apply_one(&client, &manifest).await {
                 Ok(result) => owned.applied(&manifest, &result),
+                // It goes with its namespace, and so will its Gateway.
+                Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("being terminated") => {}
                 Err(error) => {
                     failed = true;
                     let (_, _, kind, _) = manifest.resource.api();

@@ -29,12 +29,12 @@ def up(cluster: Cluster, progress: Progress) -> None:
         down(cluster)
         progress("removed what an earlier run left")
     cluster.state.mkdir(parents=True)
-    pki.make(cluster)
+    port = free_port(PORT)
+    pki.make(cluster, port)
     network.make(cluster)
     for machine in MACHINES:
-        boot(cluster, machine, binaries, archives)
-    port = forward(cluster)
-    pki.kubeconfig(cluster.pki, "admin", f"https://127.0.0.1:{port}", cluster.kubeconfig)
+        boot(cluster, machine, port, binaries, archives)
+    forward(cluster, port)
     wait_until_it_serves(cluster, progress)
     install_metallb(cluster, metallb)
     progress("MetalLB gives addresses")
@@ -46,14 +46,14 @@ def prepare(progress: Progress) -> tuple[Path, list[Path], Path]:
     return binaries, images.pack(binaries, progress), images.metallb_manifests()
 
 
-def boot(cluster: Cluster, machine: Machine, binaries: Path, archives: list[Path]) -> None:
+def boot(cluster: Cluster, machine: Machine, port: int, binaries: Path, archives: list[Path]) -> None:
     """Starts a machine: a cgroup and namespaces of its own, and the process 1 that runs its services."""
     own = cluster.own(machine)
     own.mkdir(exist_ok=True)
     (own / "settings.json").write_text(json.dumps(dataclasses.asdict(Settings(
         name=machine.name, role=machine.role, own=str(own), pki=str(cluster.pki), bin=str(binaries),
         runc_unlimited=str(FILES / "runc-unlimited"), address=machine.address, address6=machine.address6,
-        pods=machine.pods, pods6=machine.pods6, images=[str(path) for path in archives]))))
+        pods=machine.pods, pods6=machine.pods6, port=port, images=[str(path) for path in archives]))))
     cgroup = cgroup_root() / cluster.netns(machine)
     cgroup.mkdir(exist_ok=True)
 
@@ -68,15 +68,13 @@ def boot(cluster: Cluster, machine: Machine, binaries: Path, archives: list[Path
     (own / "pid").write_text(str(process.pid))
 
 
-def forward(cluster: Cluster) -> int:
-    """Makes the API server reachable at a port of the loopback address."""
-    port = free_port(PORT)
-    inner = f"EXEC:ip netns exec {cluster.netns(CONTROL)} socat STDIO TCP\\:127.0.0.1\\:{PORT}"
+def forward(cluster: Cluster, port: int) -> None:
+    """Makes the API server reachable at its port of the loopback address, as it is inside the control machine."""
+    inner = f"EXEC:ip netns exec {cluster.netns(CONTROL)} socat STDIO TCP\\:127.0.0.1\\:{port}"
     with (cluster.state / "forward.log").open("wb") as log:
         process = subprocess.Popen(["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", inner],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     (cluster.state / "forward.pid").write_text(str(process.pid))
-    return port
 
 
 def free_port(first: int) -> int:
@@ -225,3 +223,23 @@ def cgroup_root() -> Path:
         if kind == "cgroup2":
             return Path(folder)
     raise Failure("no cgroup2 is mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+
+
+# === faults ===
+
+def send(cluster: Cluster, machine: Machine, service: str, what: signal.Signals) -> None:
+    """Sends a signal to a machine's service, such as apiserver or etcd. Its process 1 starts it anew if it ends."""
+    for pid in run("ip", "netns", "pids", cluster.netns(machine)).split():
+        try:
+            program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        except OSError:
+            continue
+        if Path(program).name.removeprefix("kube-") == service:
+            os.kill(int(pid), what)
+            return
+    raise Failure(f"{service} does not run on {machine.name}")
+
+
+def link(cluster: Cluster, node: Machine, up: bool) -> None:
+    """Cuts a node off, or lets it back: its one network link goes down or up."""
+    run("ip", "-n", cluster.netns(CONTROL), "link", "set", node.name, "up" if up else "down")

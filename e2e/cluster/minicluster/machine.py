@@ -30,6 +30,7 @@ class Settings:
     address6: str
     pods: str
     pods6: str
+    port: int
     images: list[str]
 
 
@@ -61,7 +62,8 @@ def control(settings: Settings) -> dict[str, list[str]]:
                  "--listen-peer-urls", "http://127.0.0.1:2380"],
         # No kube-proxy serves Service addresses here: webhooks are reached at their pods.
         "apiserver": ["kube-apiserver", "--etcd-servers", "http://127.0.0.1:2379",
-                      "--advertise-address", settings.address, "--allow-privileged",
+                      "--advertise-address", settings.address, "--secure-port", str(settings.port),
+                      "--allow-privileged",
                       "--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
                       "--client-ca-file", f"{pki}/ca.crt", "--enable-aggregator-routing",
                       "--kubelet-certificate-authority", f"{pki}/ca.crt",

@@ -86,17 +86,17 @@ def load_images(cluster: Cluster, options: argparse.Namespace) -> None:
 
 
 def execute(cluster: Cluster, options: argparse.Namespace) -> None:
-    replace("ip", ["netns", "exec", cluster.netns(CONTROL), *options.rest], cluster, cluster.inner_kubeconfig)
+    replace("ip", ["netns", "exec", cluster.netns(CONTROL), *options.rest], cluster)
 
 
 def execute_kubectl(cluster: Cluster, options: argparse.Namespace) -> None:
-    replace(str(programs.home() / "bin/kubectl"), options.rest, cluster, cluster.kubeconfig)
+    replace(str(programs.home() / "bin/kubectl"), options.rest, cluster)
 
 
-def replace(program: str, arguments: list[str], cluster: Cluster, kubeconfig: Path) -> None:
+def replace(program: str, arguments: list[str], cluster: Cluster) -> None:
     """Becomes `program`, with kubectl and helm on its path and the cluster as theirs."""
     if not cluster.kubeconfig.exists():
         raise Failure(f"no cluster {cluster.name} is up: `cluster up` brings one up")
-    os.environ["KUBECONFIG"] = str(kubeconfig)
+    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
     os.environ["PATH"] = f"{programs.home() / 'bin'}:{os.environ['PATH']}"
     os.execvp(program, [program, *arguments])

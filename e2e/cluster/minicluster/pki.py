@@ -18,8 +18,8 @@ USERS = {
 }
 
 
-def make(cluster: Cluster) -> None:
-    """Makes them all, in a folder that only its owner reads."""
+def make(cluster: Cluster, port: int) -> None:
+    """Makes them all, in a folder that only its owner reads; `port` is the API server's."""
     pki = cluster.pki
     pki.mkdir(mode=0o700)
     run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", pki / "ca.key")
@@ -29,10 +29,11 @@ def make(cluster: Cluster) -> None:
     certificate(pki, "apiserver", "/CN=kube-apiserver", (f"IP:{CONTROL.address}", f"IP:{CONTROL.address6}", *SERVER_NAMES))
     for user, subject in USERS.items():
         certificate(pki, user, subject, ())
-        kubeconfig(pki, user)
+        kubeconfig(pki, user, f"https://{CONTROL.address}:{port}")
     for node in NODES:
         certificate(pki, node.name, f"/O=system:nodes/CN=system:node:{node.name}", names(node))
-        kubeconfig(pki, node.name)
+        kubeconfig(pki, node.name, f"https://{CONTROL.address}:{port}")
+    kubeconfig(pki, "admin", f"https://127.0.0.1:{port}", cluster.kubeconfig)
 
 
 def names(node: Machine) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def certificate(pki: Path, name: str, subject: str, alternatives: tuple[str, ...
     extensions.unlink()
 
 
-def kubeconfig(pki: Path, user: str, server: str = f"https://{CONTROL.address}:6443", out: Path | None = None) -> None:
+def kubeconfig(pki: Path, user: str, server: str, out: Path | None = None) -> None:
     """Writes how to reach `server` as `user`."""
     def data(name: str) -> str:
         return base64.b64encode((pki / name).read_bytes()).decode()

@@ -60,13 +60,8 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """How to reach the API server from outside."""
+        """How to reach the API server, from outside and from the control machine alike."""
         return self.state / "kubeconfig"
-
-    @property
-    def inner_kubeconfig(self) -> Path:
-        """How to reach it from the cluster's own network."""
-        return self.pki / "admin.kubeconfig"
 
     @property
     def pki(self) -> Path:

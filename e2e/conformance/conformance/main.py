@@ -68,7 +68,7 @@ class Own:
         return ["ip", "netns", "exec", self.cluster.netns(CONTROL), *words]
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "KUBECONFIG": str(self.cluster.inner_kubeconfig)}
+        return {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig)}
 
     def addresses(self) -> list[str]:
         return ["-usable-address", USABLE, "-unusable-address", UNUSABLE]

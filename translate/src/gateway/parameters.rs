@@ -17,12 +17,9 @@ pub fn gateway_config(objects: &Objects, name: &ObjectName, gateway: &Gateway) -
 /// What a class says; an error if that cannot be found.
 pub(super) fn of_class(objects: &Objects, class: &GatewayClass) -> Result<GatewayConfigSpec, Refusal> {
     let Some(reference) = &class.spec.parameters_ref else { return Ok(GatewayConfigSpec::default()) };
-    let place = "spec.parametersRef";
-    let Some(namespace) = &reference.namespace else {
-        return Err(refusal("InvalidParameters", format!("{place}: a namespace must be given")));
-    };
-    let name = ObjectName::new(namespace.as_str(), reference.name.as_str());
-    config(objects, place, &reference.group, &reference.kind, &name)
+    let namespace = reference.namespace.as_deref().unwrap_or_default();
+    let name = ObjectName::new(namespace, reference.name.as_str());
+    config(objects, "spec.parametersRef", &reference.group, &reference.kind, &name)
 }
 
 /// What a Gateway itself says; an error if that cannot be found.
@@ -50,6 +47,9 @@ fn config(
     if (group, kind) != (PORTOLAN_GROUP, "GatewayConfig") {
         let shown = shown_kind(group, kind);
         return Err(invalid(format!("{shown} {} is not supported, only {PORTOLAN_GROUP}/GatewayConfig is", name.name)));
+    }
+    if name.namespace.is_empty() {
+        return Err(invalid("a namespace must be given".to_owned()));
     }
     let found = objects.gateway_configs.get(name);
     found.map(|config| config.spec.clone()).ok_or_else(|| invalid(format!("GatewayConfig {name} does not exist")))

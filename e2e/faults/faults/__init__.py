@@ -1,0 +1,1 @@
+"""Faults, and what must hold through them."""

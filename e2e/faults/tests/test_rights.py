@@ -1,0 +1,33 @@
+"""What a gateway's own token can do."""
+
+import json
+
+from harness.kube import Kube
+from harness.world import World, gateway
+from test_objects import certificate, secret
+
+
+class Rights(World):
+    namespace = "faults-rights"
+
+    def test_a_gateway_reads_the_secrets_of_its_listeners_and_no_other(self):
+        mine, other = certificate("mine.example"), certificate("other.example")
+        listeners = "[{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: mine}]}}]"
+        self.kube.apply(secret("mine", *mine) + secret("other", *other) + gateway("tls", listeners))
+        self.kube.address("tls", 60)
+        token = self.kube.run("create", "token", "tls-portolan").strip()
+        own = f"/api/v1/namespaces/{self.namespace}"
+        self.assertEqual(self.kube.answer_to(token, f"{own}/secrets/mine"), 200)
+        self.assertEqual(self.kube.answer_to(token, "/apis/gateway.networking.k8s.io/v1/httproutes"), 200)
+        for path in (f"{own}/secrets/other", f"{own}/secrets", "/api/v1/secrets", f"{own}/configmaps", f"{own}/pods",
+                     "/api/v1/namespaces/portolan-system/secrets", "/apis/apps/v1/deployments"):
+            self.assertEqual(self.kube.answer_to(token, path), 403, path)
+
+    def test_every_pod_of_ours_runs_restricted(self):
+        system = Kube(self.cluster, "portolan-system")
+        label = json.dumps(system.get("namespace", "portolan-system")["metadata"]["labels"])
+        self.assertIn("restricted", label)
+        self.assertGreaterEqual(len(system.list("pods", "--field-selector", "status.phase=Running")), 1)
+        self.kube.run("label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
+        self.kube.run("rollout", "restart", "deployment/web-portolan")
+        self.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")

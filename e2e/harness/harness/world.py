@@ -1,0 +1,107 @@
+"""A namespace with a Gateway, a backend and a route, for a test to break."""
+
+import unittest
+import urllib.error
+import urllib.request
+
+from conformance import build
+from harness.kube import Kube, until
+from minicluster.places import Cluster
+
+
+def backend_image() -> str:
+    """The echo server of the conformance suite: its image is on both nodes."""
+    return build.named_images(build.source(build.SUITE))["echo-basic"][0]
+
+
+def backend(name: str, replicas: int = 2) -> str:
+    """A Deployment and its Service, which listens at port 80. Its pods wait before they end, as servers should that are
+    told to end before everybody knows."""
+    return f"""\
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  strategy: {{rollingUpdate: {{maxUnavailable: 0, maxSurge: 1}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 10
+      topologySpreadConstraints:
+      - maxSkew: 1
+        topologyKey: kubernetes.io/hostname
+        whenUnsatisfiable: ScheduleAnyway
+        labelSelector: {{matchLabels: {{app: {name}}}}}
+      containers:
+      - name: echo
+        image: {backend_image()}
+        imagePullPolicy: Never
+        env:
+        - {{name: POD_NAME, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}
+        - {{name: NAMESPACE, valueFrom: {{fieldRef: {{fieldPath: metadata.namespace}}}}}}
+        lifecycle: {{preStop: {{sleep: {{seconds: 3}}}}}}
+        readinessProbe: {{tcpSocket: {{port: 3000}}, periodSeconds: 1}}
+        resources: {{requests: {{cpu: 10m}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec:
+  selector: {{app: {name}}}
+  ports: [{{port: 80, targetPort: 3000}}]
+"""
+
+
+def gateway(name: str, listeners: str = "[{name: http, port: 80, protocol: HTTP}]", gateway_class: str = "portolan") -> str:
+    return f"""\
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: {name}}}
+spec: {{gatewayClassName: {gateway_class}, listeners: {listeners}}}
+"""
+
+
+def route(name: str, parent: str, service: str, hostname: str = "", path: str = "/") -> str:
+    hostnames = f"hostnames: [{hostname}], " if hostname else ""
+    return f"""\
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}}}
+spec: {{parentRefs: [{{name: {parent}}}], {hostnames}rules: [{{
+  matches: [{{path: {{type: PathPrefix, value: {path}}}}}], backendRefs: [{{name: {service}, port: 80}}]}}]}}
+"""
+
+
+def status_of(address: str, path: str = "/", host: str = "", timeout: float = 5) -> int:
+    """The status of the answer to one request over a connection of its own."""
+    request = urllib.request.Request(f"http://{address}{path}", headers={"Host": host or address})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+class World(unittest.TestCase):
+    """A namespace of its own for a class of tests, with a Gateway `web` that serves Service `echo`."""
+
+    namespace = ""
+    replicas = 2
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.cluster = Cluster()
+        cls.kube = Kube(cls.cluster, cls.namespace)
+        cls.kube.delete("namespace", cls.namespace)
+        cls.kube.run("create", "namespace", cls.namespace)
+        cls.addClassCleanup(cls.kube.delete, "namespace", cls.namespace, "--wait=false")
+        cls.kube.apply(backend("echo", cls.replicas) + gateway("web") + route("web", "web", "echo"))
+        cls.kube.run("rollout", "status", "deployment/echo", "--timeout", "60s")
+        cls.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
+        cls.address = cls.kube.address("web", 60)
+        until("the first answer", lambda: status_of(cls.address) == 200)

@@ -1,0 +1,61 @@
+"""The command line."""
+
+import argparse
+import os
+import sys
+
+from faults.main import INSIDE, ROOT, prepare
+from harness.api import Api
+from harness.kube import Kube, until
+from harness.world import backend, gateway, route, status_of
+from minicluster.places import CONTROL, Cluster
+from minicluster.run import Failure, Progress
+
+from probes import memory, propagation
+
+NAMESPACE = "probes"
+# Bars, from what others need: agentgateway 10 to 30 ms, Istio 120 to 300.
+P50_MS, P99_MS = 50, 250
+
+
+def main() -> int:
+    """Measures; 0 if every bar holds."""
+    parser = argparse.ArgumentParser(prog="probes", description=__doc__)
+    parser.add_argument("--routes", type=int, default=1000, help="routes that are there (%(default)s)")
+    parser.add_argument("--changes", type=int, default=200, help="changes that are measured (%(default)s)")
+    parser.add_argument("--binary", default=ROOT / "target/release/portolan", help="what to install (%(default)s)")
+    options = parser.parse_args()
+    if INSIDE not in os.environ:
+        try:
+            prepare(options, Progress())
+        except Failure as error:
+            print(f"probes: {error}", file=sys.stderr)
+            return 2
+        os.environ[INSIDE] = "1"
+        os.execvp("ip", ["ip", "netns", "exec", Cluster().netns(CONTROL), sys.executable, *sys.argv])
+    return measure(options, Progress())
+
+
+def measure(options: argparse.Namespace, progress: Progress) -> int:
+    cluster = Cluster()
+    kube, api = Kube(cluster, NAMESPACE), Api(cluster)
+    kube.delete("namespace", NAMESPACE)
+    kube.run("create", "namespace", NAMESPACE)
+    try:
+        kube.apply(backend("echo") + gateway("web") + route("web", "web", "echo"))
+        kube.run("rollout", "status", "deployment/echo", "--timeout", "60s")
+        address = kube.address("web", 60)
+        until("the first answer", lambda: status_of(address) == 200)
+        for at in range(options.routes):
+            api.apply_route(NAMESPACE, f"route-{at}", propagation.spec(f"route-{at}.example", 0))
+        until("the last route", lambda: status_of(address, "/", f"route-{options.routes - 1}.example") == 200, 120)
+        progress(f"{options.routes} routes are served")
+        measured = propagation.measure(api, NAMESPACE, address, options.changes)
+        p50, p99 = measured.percentile(0.5), measured.percentile(0.99)
+        print(f"{options.changes} changes with {options.routes} routes: p50 {p50:.0f} ms (bar {P50_MS}), "
+              f"p99 {p99:.0f} ms (bar {P99_MS}), slowest {measured.milliseconds[-1]:.0f} ms, 5xx {measured.errors}")
+        for what, mib in memory.of_portolan():
+            print(f"{what}: {mib:.1f} MiB resident")
+        return 0 if p50 <= P50_MS and p99 <= P99_MS and not measured.errors else 1
+    finally:
+        kube.delete("namespace", NAMESPACE, "--wait=false")
