@@ -29,7 +29,7 @@ pub async fn apply(client: Client, mut desired: watch::Receiver<Arc<Desired>>) {
         let wanted = desired.borrow_and_update().clone();
         let mut failed = false;
         for manifest in owned.to_apply(&wanted).into_iter().cloned().collect::<Vec<_>>() {
-            match apply_one(&client, &manifest).await {
+            match apply_one(&client, &manifest, &owned.asked(&manifest)).await {
                 Ok(result) => owned.applied(&manifest, &result),
                 // It goes with its namespace, and so will its Gateway.
                 Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("being terminated") => {}
@@ -124,10 +124,10 @@ fn api(client: &Client, resource: Resource, namespace: &str) -> Api<DynamicObjec
     }
 }
 
-async fn apply_one(client: &Client, manifest: &Manifest) -> kube::Result<DynamicObject> {
+async fn apply_one(client: &Client, manifest: &Manifest, object: &serde_json::Value) -> kube::Result<DynamicObject> {
     let api = api(client, manifest.resource, &manifest.namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&manifest.name, &params, &Patch::Apply(&manifest.object)).await
+    api.patch(&manifest.name, &params, &Patch::Apply(object)).await
 }
 
 async fn delete(client: &Client, key: &Key) -> kube::Result<()> {

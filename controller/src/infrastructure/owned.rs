@@ -4,7 +4,13 @@ use super::{GATEWAY_LABEL, Manifest, NAMESPACE_LABEL, Resource};
 use kube::api::DynamicObject;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+
+/// Of a pod's template: the ServiceAccount of its tokens.
+const ACCOUNT_ANNOTATION: &str = "portolan.dev/service-account";
 
 /// An object that runs for a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +58,8 @@ struct Applied {
 pub struct Owned {
     seen: HashMap<Key, Seen>,
     applied: HashMap<Key, Applied>,
+    /// Which one, of all that ever had its name, a ServiceAccount is.
+    accounts: HashMap<Key, String>,
 }
 
 // === impl Owned ===
@@ -60,6 +68,7 @@ impl Owned {
     /// An object was seen.
     pub fn see(&mut self, key: Key, object: &DynamicObject) {
         let gateway = gateway_of(object);
+        self.know_account(&key, object);
         self.seen.insert(key, Seen { content: content_of(object), version: version_of(object), gateway });
     }
 
@@ -78,8 +87,31 @@ impl Owned {
 
     /// A manifest was applied, and this came of it.
     pub fn applied(&mut self, manifest: &Manifest, result: &DynamicObject) {
-        let (became, version) = (content_of(result), version_of(result));
-        self.applied.insert(manifest.into(), Applied { asked: digest(&manifest.object), became, version });
+        let key = Key::from(manifest);
+        self.know_account(&key, result);
+        let applied =
+            Applied { asked: digest(&self.asked(manifest)), became: content_of(result), version: version_of(result) };
+        self.applied.insert(key, applied);
+    }
+
+    fn know_account(&mut self, key: &Key, object: &DynamicObject) {
+        if key.resource == Resource::ServiceAccount {
+            self.accounts.insert(key.clone(), object.metadata.uid.clone().unwrap_or_default());
+        }
+    }
+
+    /// What is asked of the API server. The tokens of pods are of one ServiceAccount, and are worth nothing once another
+    /// one has its name: then there have to be new pods.
+    pub fn asked<'a>(&self, manifest: &'a Manifest) -> Cow<'a, Value> {
+        let account = Key { resource: Resource::ServiceAccount, ..Key::from(manifest) };
+        match self.accounts.get(&account).filter(|_| manifest.resource == Resource::Deployment) {
+            None => Cow::Borrowed(&manifest.object),
+            Some(uid) => {
+                let mut object = manifest.object.clone();
+                object["spec"]["template"]["metadata"]["annotations"][ACCOUNT_ANNOTATION] = Value::String(uid.clone());
+                Cow::Owned(object)
+            }
+        }
     }
 
     /// The manifests that have to be applied: new ones, changed ones, and those that somebody else changed.
@@ -88,7 +120,7 @@ impl Owned {
             let key = Key::from(*manifest);
             let Some(applied) = self.applied.get(&key) else { return true };
             let drifted = |seen: &Seen| seen.version > applied.version && seen.content != applied.became;
-            applied.asked != digest(&manifest.object) || self.seen.get(&key).is_some_and(drifted)
+            applied.asked != digest(&self.asked(manifest)) || self.seen.get(&key).is_some_and(drifted)
         };
         desired.manifests.iter().filter(stale).collect()
     }
@@ -179,6 +211,24 @@ mod tests {
         owned.applied(&manifest(&one), &object("10", &one));
         owned.gone(&key);
         assert_eq!(owned.to_apply(&desired(&one)).len(), 1, "somebody deleted it");
+    }
+
+    #[test]
+    fn another_service_account_of_the_name_makes_new_pods() {
+        let mut owned = Owned::default();
+        let of = |resource| Manifest { resource, object: json!({ "spec": {} }), ..manifest(&Value::Null) };
+        let (account, deployment) = (of(Resource::ServiceAccount), of(Resource::Deployment));
+        let with_uid = |uid: &str, version: &str| {
+            let mut object = object(version, &Value::Null);
+            object.metadata.uid = Some(uid.to_owned());
+            object
+        };
+        owned.applied(&account, &with_uid("one", "1"));
+        owned.applied(&deployment, &object("2", &Value::Null));
+        let desired = Desired { manifests: vec![account.clone(), deployment.clone()], ..Desired::default() };
+        assert!(owned.to_apply(&desired).is_empty());
+        owned.see(Key::from(&account), &with_uid("two", "3"));
+        assert!(owned.to_apply(&desired).contains(&&deployment));
     }
 
     #[test]
