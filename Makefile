@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help deps filters demo test lint e2e release bench fuzz crds cluster-deps cluster-up cluster-down cluster-status conformance
+.PHONY: help deps filters demo test lint e2e release bench fuzz crds cluster-deps cluster-up cluster-down cluster-status conformance faults strict
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -26,7 +26,9 @@ lint: deps ## Formatting and clippy, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-e2e: filters ## Foreign suites against a running portolan: h2spec, gRPC interop, WebSocket, HTTP/3
+e2e: strict conformance faults cluster-down ## All that runs against a running portolan, on a cluster and off it
+
+strict: filters ## Foreign suites against `portolan dev`: h2spec, gRPC interop, WebSocket, HTTP/3
 	$(CARGO) build -p portolan
 	python3 -m unittest discover -q -s e2e/strict/tests -t e2e/strict
 	@e2e/strict/run
@@ -46,6 +48,10 @@ cluster-status: ## Show how it is
 conformance: cluster-deps ## Run the Gateway API's conformance suite; RUN=HTTPRouteWeight runs one test
 	$(CARGO) build -p portolan
 	@e2e/conformance/run $(if $(RUN),--run $(RUN)) $(CONFORMANCE_OPTIONS)
+
+faults: cluster-deps ## Break things on the cluster: pods, nodes, the API server, etcd, the controller, objects
+	$(CARGO) build -p portolan
+	@e2e/faults/run
 
 release: filters ## Build the binary that ships, by a profile of itself under load
 	@tools/release

@@ -133,12 +133,8 @@ impl Reconciler {
             self.previous = Some(translation);
             return;
         }
-        self.desired.send_replace(Arc::new(self.infrastructure(objects, &translation)));
-        self.questions.send_if_modified(|before| {
-            let other = **before != asked;
-            *before = Arc::new(asked);
-            other
-        });
+        send_if_other(&self.desired, self.infrastructure(objects, &translation));
+        send_if_other(&self.questions, asked);
         if settled {
             let (desired, observed) = (translation.statuses.clone(), view.observed.clone());
             self.rounds.send_replace(status::Round { desired, observed });
@@ -181,6 +177,17 @@ impl Reconciler {
         now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
         self.told = now;
     }
+}
+
+/// Sends what is not there already.
+fn send_if_other<T: PartialEq>(channel: &watch::Sender<Arc<T>>, now: T) {
+    channel.send_if_modified(|before| {
+        let other = **before != now;
+        if other {
+            *before = Arc::new(now);
+        }
+        other
+    });
 }
 
 /// What is watched; Secrets and ConfigMaps only those that are referred to, by name.

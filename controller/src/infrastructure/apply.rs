@@ -8,67 +8,118 @@ use futures_util::{StreamExt, stream::BoxStream, stream::SelectAll};
 use kube::{
     Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
+    core::Status,
     runtime::{WatchStreamExt, watcher, watcher::Event},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
 
 /// Our name for what we apply.
 pub const FIELD_MANAGER: &str = "portolan-controller";
-/// How long what failed waits before it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long what failed waits before it is tried again, the first time.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// How long it waits at most.
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 type Events = SelectAll<BoxStream<'static, (Resource, watcher::Result<Event<DynamicObject>>)>>;
 
 /// Works until there is nothing more to be told.
 pub async fn apply(client: Client, mut desired: watch::Receiver<Arc<Desired>>) {
     let mut owned = Owned::default();
-    let mut listings: Listings = Listings::default();
+    let mut listings = Listings::default();
+    let mut later = Later::default();
     let mut events: Events = Resource::ALL.into_iter().map(|resource| watch_one(&client, resource)).collect();
     loop {
         let wanted = desired.borrow_and_update().clone();
-        let mut failed = false;
         for manifest in owned.to_apply(&wanted).into_iter().cloned().collect::<Vec<_>>() {
+            let key = Key::from(&manifest);
+            if later.holds(&key) {
+                continue;
+            }
             match apply_one(&client, &manifest, &owned.asked(&manifest)).await {
-                Ok(result) => owned.applied(&manifest, &result),
-                // It goes with its namespace, and so will its Gateway.
-                Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("being terminated") => {}
-                Err(error) => {
-                    failed = true;
-                    let (_, _, kind, _) = manifest.resource.api();
-                    tracing::warn!("{kind} {}/{} is not applied: {error}", manifest.namespace, manifest.name);
+                Ok(result) => {
+                    later.forget(&key);
+                    owned.applied(&manifest, &result);
                 }
+                Err(error) => later.failed(key, "applied", &error),
             }
         }
         // What was there before this process is known once all kinds were listed.
         let orphans = if listings.complete() { owned.to_delete(&wanted) } else { Vec::new() };
-        for key in orphans {
+        for key in orphans.into_iter().filter(|key| !later.holds(key)).collect::<Vec<_>>() {
             match delete(&client, &key).await {
-                Ok(()) => owned.gone(&key),
-                Err(error) => {
-                    failed = true;
-                    tracing::warn!("{:?} {}/{} is not deleted: {error}", key.resource, key.namespace, key.name);
+                Ok(()) => {
+                    later.forget(&key);
+                    owned.gone(&key);
                 }
+                Err(error) => later.failed(key, "deleted", &error),
             }
         }
-        let retry = async {
-            match failed {
-                true => tokio::time::sleep(RETRY).await,
-                false => std::future::pending().await,
-            }
-        };
+        let retry = later.next();
         tokio::select! {
-            changed = desired.changed() => if changed.is_err() { return },
+            changed = desired.changed() => match changed {
+                // What failed may be what was changed.
+                Ok(()) => later = Later::default(),
+                Err(_) => return,
+            },
             Some((resource, event)) = events.next() => listings.take(&mut owned, resource, event),
             () = retry => {}
         }
     }
 }
 
+/// What failed, and when it is tried again: each time after twice as long.
+#[derive(Default)]
+struct Later {
+    waits: HashMap<Key, (Instant, Duration)>,
+}
+
+impl Later {
+    /// Whether it is too early to try again.
+    fn holds(&self, key: &Key) -> bool {
+        self.waits.get(key).is_some_and(|(until, _)| Instant::now() < *until)
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.waits.remove(key);
+    }
+
+    fn failed(&mut self, key: Key, what: &str, error: &kube::Error) {
+        let pause = self.waits.get(&key).map_or(RETRY_MIN, |(_, pause)| (*pause * 2).min(RETRY_MAX));
+        let (_, _, kind, _) = key.resource.api();
+        let (namespace, name) = (&key.namespace, &key.name);
+        match error {
+            // It goes with its namespace, and so will its Gateway.
+            kube::Error::Api(status) if is_of_a_namespace_that_goes(status) => {}
+            kube::Error::Api(status) => tracing::warn!("{kind} {namespace}/{name} is not {what}: {}", status.message),
+            error => tracing::warn!("{kind} {namespace}/{name} is not {what}: {error}"),
+        }
+        self.waits.insert(key, (Instant::now() + pause, pause));
+    }
+
+    /// Completes when something may be tried again.
+    async fn next(&self) {
+        match self.waits.values().map(|(until, _)| *until).filter(|until| *until > Instant::now()).min() {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn is_of_a_namespace_that_goes(status: &Status) -> bool {
+    let details = status.details.as_ref();
+    (status.code == 403 && status.message.contains("being terminated"))
+        || (status.code == 404 && details.is_some_and(|details| details.kind == "namespaces"))
+}
+
 /// Listings that are under way, and those that were done.
 #[derive(Default)]
 struct Listings {
-    under_way: std::collections::HashMap<Resource, BTreeSet<Key>>,
+    under_way: HashMap<Resource, BTreeSet<Key>>,
     done: BTreeSet<Resource>,
 }
 

@@ -24,7 +24,7 @@ pub struct Key {
 }
 
 /// What there is to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
     /// All of these.
     pub manifests: Vec<Manifest>,

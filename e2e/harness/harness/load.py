@@ -31,7 +31,8 @@ class Load:
     said that the old one is closed, and counts a failure wherever a request got no answer."""
 
     def __init__(self, address: str, path: str = "/", host: str = "", port: int = 80, per_second: int = 500,
-                 clients: int = 10):
+                 clients: int = 10, timeout: float = 10):
+        self.timeout = timeout
         self.target = (address, port, path, host or address)
         self.pause = clients / per_second
         self.result = Result()
@@ -52,7 +53,7 @@ class Load:
 
     def client(self, offset: float) -> None:
         address, port, path, host = self.target
-        connection = http.client.HTTPConnection(address, port, timeout=10)
+        connection = http.client.HTTPConnection(address, port, timeout=self.timeout)
         due = time.monotonic() + offset
         while not self.ended.is_set():
             due = max(due + self.pause, time.monotonic() - 1.0)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 
-
 def of_portolan() -> list[tuple[str, float]]:
     """Each process that runs in a pod, with its resident memory in MiB."""
     found = []
