@@ -1,6 +1,6 @@
 //! `portolan check`: what would become of a directory of manifests, without serving it.
 
-use crate::{dev_problems, modules::Modules, stage::Stage};
+use crate::{admin::client, cluster, dev_problems, modules::Modules, stage::Stage};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use portolan_dev::{
@@ -16,8 +16,12 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 #[command(after_help = "Exit codes: 0 everything is accepted and resolved; 1 something is not; 2 wrong use.")]
 pub struct CheckArgs {
     /// A directory of manifests (*.yaml, *.yml), or one file
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "cluster")]
+    directory: Option<PathBuf>,
+
+    /// Check the cluster that the kubeconfig names: what it has and lacks, and what of its objects does not work
+    #[arg(long, conflicts_with = "directory")]
+    cluster: bool,
 
     /// Print the objects' statuses instead of the problems
     #[arg(short, long, value_enum)]
@@ -35,8 +39,9 @@ pub enum Output {
 
 /// Checks a directory.
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
-    anyhow::ensure!(args.directory.exists(), "{} does not exist", args.directory.display());
-    let (loaded, translation) = translated(args.directory.clone())?;
+    let Some(directory) = &args.directory else { return check_cluster(args.output) };
+    anyhow::ensure!(directory.exists(), "{} does not exist", directory.display());
+    let (loaded, translation) = translated(directory.clone())?;
     let problems = dev_problems(&loaded, &translation);
     match args.output {
         None => {
@@ -51,14 +56,28 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
         Some(output) => {
             let statuses: Vec<_> = translation.statuses.objects().collect();
-            let told = serde_json::json!({ "problems": loaded.problems, "objects": statuses });
-            match output {
-                Output::Json => println!("{}", serde_json::to_string_pretty(&told)?),
-                Output::Yaml => print!("{}", crate::yaml::to_yaml(&told)),
-            }
+            print_as(output, &serde_json::json!({ "problems": loaded.problems, "objects": statuses }))?;
         }
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn check_cluster(output: Option<Output>) -> Result<ExitCode> {
+    let findings = client::block_on(cluster::check::findings())?;
+    match output {
+        None => findings.iter().for_each(|finding| println!("{finding}")),
+        Some(output) => print_as(output, &serde_json::json!({ "findings": findings }))?,
+    }
+    let bad = findings.iter().any(|finding| finding.verdict == cluster::check::Verdict::Problem);
+    Ok(if bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn print_as(output: Output, value: &serde_json::Value) -> Result<()> {
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(value)?),
+        Output::Yaml => print!("{}", crate::yaml::to_yaml(value)),
+    }
+    Ok(())
 }
 
 /// Reads and translates a directory as `dev` would, leaving no trace on this machine.

@@ -1,6 +1,6 @@
 //! `portolan explain`: which route a request would take, and why the others lost.
 
-use crate::{admin::client, check};
+use crate::{admin::client, check, cluster};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use portolan_proxy::explain::{self, Explanation, Question};
@@ -10,7 +10,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 a rule takes the request; 1 none does; 2 wrong use.\n\n\
     Examples:\n  portolan explain ./manifests GET http://shop.example.com/cart\n  \
-    portolan explain --admin 127.0.0.1:15000 GET https://shop.example.com/ -H 'x-version: 2'")]
+    portolan explain --gateway infra/web GET https://shop.example.com/ -H 'x-version: 2'")]
 pub struct ExplainArgs {
     /// [DIR] [METHOD] URL: a directory of manifests (without one, the running `portolan dev` is asked), and the request
     #[arg(required = true, num_args = 1..=3, value_name = "[DIR] [METHOD] URL")]
@@ -19,6 +19,10 @@ pub struct ExplainArgs {
     /// Ask this admin port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
+
+    /// Ask the running gateway of this Gateway of a cluster
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "admin")]
+    gateway: Option<String>,
 
     /// A request header. May be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
@@ -51,7 +55,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
             let (_, translation) = check::translated(directory)?;
             explain::explain(&translation.snapshot, &question)?
         }
-        None => ask(args.admin, &question)?,
+        None => ask(args, &question)?,
     };
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
@@ -84,8 +88,7 @@ fn question(args: &ExplainArgs) -> Result<(Option<PathBuf>, Question)> {
     Ok((directory, question))
 }
 
-fn ask(admin: Option<SocketAddr>, question: &Question) -> Result<Explanation> {
-    let admin = client::address(admin, None)?;
+fn ask(args: &ExplainArgs, question: &Question) -> Result<Explanation> {
     let mut query = format!("/explain?method={}&url={}", encoded(&question.method), encoded(&question.url));
     for (name, value) in &question.headers {
         query.push_str(&format!("&header={}", encoded(&format!("{name}: {value}"))));
@@ -93,7 +96,10 @@ fn ask(admin: Option<SocketAddr>, question: &Question) -> Result<Explanation> {
     if let Some(from) = &question.from {
         query.push_str(&format!("&from={}", encoded(from)));
     }
-    client::block_on(client::get(admin, &query))
+    match &args.gateway {
+        Some(gateway) => client::block_on(cluster::ask_gateway(gateway, &query)),
+        None => client::block_on(client::get(client::address(args.admin, None)?, &query)),
+    }
 }
 
 fn encoded(text: &str) -> String {

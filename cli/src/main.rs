@@ -3,6 +3,7 @@
 mod admin;
 mod answers;
 mod check;
+mod cluster;
 mod controller;
 mod dev;
 mod explain;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
 /// Name of the Lease.
-const LEASE: &str = "portolan-controller";
+pub const LEASE: &str = "portolan-controller";
 /// How long it is held without being renewed.
 const TTL: Duration = Duration::from_secs(15);
 /// How often it is renewed, or asked for.

@@ -12,8 +12,8 @@ mod status;
 
 pub use edges::ModuleOutcomes;
 pub use generations::Generations;
-pub use infrastructure::Settings;
-pub use leader::Identity;
+pub use infrastructure::{Settings, pods_of};
+pub use leader::{Identity, LEASE};
 pub use reconcile::{Health, Options, run};
 
 /// Our name in `GatewayClass.spec.controllerName` and in statuses.

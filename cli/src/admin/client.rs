@@ -7,7 +7,10 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::{net::SocketAddr, time::Duration};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// Time that an admin port is given.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,12 +25,27 @@ pub async fn get<T: DeserializeOwned>(admin: SocketAddr, path: &str) -> Result<T
         .with_context(|| format!("{admin}{path} answered something else; is it another version?"))
 }
 
+/// What an admin port says at a path, over a connection to it that is there; `whose` it is, for people.
+pub async fn get_over<T: DeserializeOwned>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    whose: &str,
+    path: &str,
+) -> Result<T> {
+    let asked = tokio::time::timeout(TIMEOUT, ask_over(stream, path)).await;
+    let bytes = asked.with_context(|| format!("{whose} did not answer within {TIMEOUT:?}"))??;
+    serde_json::from_slice(&bytes).with_context(|| format!("{whose} answered something else; is it another version?"))
+}
+
 async fn ask(admin: SocketAddr, path: &str) -> Result<Bytes> {
     let stream = TcpStream::connect(admin);
     let stream = stream.await.with_context(|| format!("nothing listens on {admin}; is `portolan dev` running?"))?;
+    ask_over(stream, path).await
+}
+
+async fn ask_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, path: &str) -> Result<Bytes> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", admin.to_string()).body(Empty::<Bytes>::new())?;
+    let request = Request::get(path).header("host", "admin").body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;

@@ -7,7 +7,7 @@ mod owned;
 
 pub use apply::apply;
 pub use manifests::{Manifest, READ_ONLY_PORT, Resource, cluster_binding, manifests};
-pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, own_selector};
+pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, own_selector, pods_of};
 pub use owned::Desired;
 
 use portolan_crds::{Gateway, gateway_config::GatewayConfigSpec};
@@ -66,3 +66,6 @@ impl Wanted {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,11 @@ impl Names {
     }
 }
 
+/// Selects the pods of a Gateway.
+pub fn pods_of(gateway: &ObjectName) -> String {
+    format!("{GATEWAY_LABEL}={}", bounded(gateway.name.to_string()))
+}
+
 impl Names {
     /// Of the Service that asks for an address.
     pub fn at(&self, address: IpAddr) -> String {

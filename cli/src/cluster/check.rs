@@ -1,0 +1,227 @@
+//! `portolan check --cluster`: whether a cluster has what Portolan needs, and what of its objects does not work, each
+//! with what to do about it.
+
+use super::{client, look};
+use anyhow::{Context, Result};
+use k8s_openapi::{
+    api::coordination::v1::Lease, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::ListParams};
+use portolan_controller::{CONTROLLER_NAME, LEASE};
+use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP};
+use portolan_source::{Kind, kubernetes::View};
+use portolan_translate::statuses::Reported;
+use serde::Serialize;
+use std::fmt;
+
+/// Kinds that are looked at.
+const KINDS: [Kind; 11] = [
+    Kind::GatewayClass,
+    Kind::Gateway,
+    Kind::ListenerSet,
+    Kind::HTTPRoute,
+    Kind::GRPCRoute,
+    Kind::TLSRoute,
+    Kind::TCPRoute,
+    Kind::UDPRoute,
+    Kind::BackendTLSPolicy,
+    Kind::WasmFilter,
+    Kind::GatewayConfig,
+];
+/// The oldest Kubernetes that evaluates the rules of the Gateway API's CRDs.
+const KUBERNETES_MINOR_MIN: u32 = 31;
+/// The version of the Gateway API that Portolan is written for.
+const BUNDLE: &str = "v1.6";
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What it is.
+    pub what: String,
+    /// What to do about it; empty if nothing is to be done.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but.
+    Warning,
+    /// It does not work.
+    Problem,
+}
+
+/// Looks at the cluster.
+pub async fn findings() -> Result<Vec<Finding>> {
+    let client = client().await?;
+    let mut all = vec![version(&client).await?];
+    all.extend(crds(&client).await?);
+    let view = look(client.clone(), &KINDS).await?;
+    all.push(controller(&client).await?);
+    all.extend(classes(&view));
+    all.extend(objects(&view));
+    Ok(all)
+}
+
+fn ok(what: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Ok, what: what.into(), next: String::new() }
+}
+
+fn warning(what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Warning, what: what.into(), next: next.into() }
+}
+
+fn problem(what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Problem, what: what.into(), next: next.into() }
+}
+
+async fn version(client: &Client) -> Result<Finding> {
+    let version = client.apiserver_version().await.context("the API server does not answer")?;
+    let minor: String = version.minor.chars().take_while(char::is_ascii_digit).collect();
+    Ok(match minor.parse::<u32>() {
+        Ok(minor) if minor < KUBERNETES_MINOR_MIN => problem(
+            format!("Kubernetes {}", version.git_version),
+            format!("upgrade to 1.{KUBERNETES_MINOR_MIN} or newer"),
+        ),
+        _ => ok(format!("Kubernetes {}", version.git_version)),
+    })
+}
+
+/// The CRDs of each kind that is looked at.
+async fn crds(client: &Client) -> Result<Vec<Finding>> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let there = api.list(&ListParams::default()).await.context("cannot list CustomResourceDefinitions")?.items;
+    let mut all = Vec::new();
+    for kind in KINDS {
+        let name = format!("{}.{}", kind.plural(), kind.group());
+        let found = there.iter().find(|crd| crd.metadata.name.as_deref() == Some(name.as_str()));
+        let next = match kind.group() {
+            PORTOLAN_GROUP => "helm upgrade --install portolan-crds",
+            _ => "install the Gateway API's CRDs, v1.6.1; TCPRoute and UDPRoute are of its standard channel since v1.6",
+        };
+        let Some(crd) = found else {
+            all.push(match kind {
+                Kind::GatewayClass | Kind::Gateway | Kind::HTTPRoute => {
+                    problem(format!("the CRD {name} is missing"), next)
+                }
+                _ => warning(format!("the CRD {name} is missing: no {} is served", kind.name()), next),
+            });
+            continue;
+        };
+        let version = kind.api_version().rsplit('/').next().unwrap_or_default();
+        if !crd.spec.versions.iter().any(|one| one.served && one.name == version) {
+            all.push(problem(format!("the CRD {name} does not serve {version}"), next));
+        } else if kind == Kind::Gateway {
+            all.push(bundle(crd));
+        }
+    }
+    let of_groups = |group: &str| KINDS.iter().filter(|kind| kind.group() == group).count();
+    if all.iter().all(|finding| finding.verdict == Verdict::Ok) {
+        let (gateway, own) = (of_groups(GATEWAY_GROUP), of_groups(PORTOLAN_GROUP));
+        all.push(ok(format!("{gateway} kinds of the Gateway API and {own} of Portolan are installed")));
+    }
+    Ok(all)
+}
+
+fn bundle(crd: &CustomResourceDefinition) -> Finding {
+    let annotation = |name: &str| {
+        let annotations = crd.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(&format!("{GATEWAY_GROUP}/{name}"))).map_or("unknown", String::as_str)
+    };
+    let (version, channel) = (annotation("bundle-version"), annotation("channel"));
+    let what = format!("the Gateway API's CRDs are of {version}, {channel} channel");
+    match version.starts_with(BUNDLE) {
+        true => ok(what),
+        false => warning(what, format!("Portolan is written for {BUNDLE}: fields that it does not know are not seen")),
+    }
+}
+
+/// Whether some controller leads.
+async fn controller(client: &Client) -> Result<Finding> {
+    let api: Api<Lease> = Api::all(client.clone());
+    let leases = api.list(&ListParams::default().fields(&format!("metadata.name={LEASE}"))).await;
+    let leases = leases.context("cannot list Leases")?.items;
+    let Some(spec) = leases.first().and_then(|lease| lease.spec.as_ref()) else {
+        return Ok(problem("no controller has ever led", "helm install portolan; then see the logs of its Deployment"));
+    };
+    let namespace = leases[0].metadata.namespace.as_deref().unwrap_or_default();
+    let held = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty());
+    let age = spec.renew_time.as_ref().map(|time| Timestamp::now().as_second() - time.0.as_second());
+    let seconds = i64::from(spec.lease_duration_seconds.unwrap_or(15));
+    Ok(match (held, age) {
+        (Some(holder), Some(age)) if age <= seconds => ok(format!("the controller {namespace}/{holder} leads")),
+        _ => problem(
+            "no controller leads: statuses are not written",
+            format!("kubectl logs -n {namespace} -l app.kubernetes.io/name=portolan-controller"),
+        ),
+    })
+}
+
+fn classes(view: &View) -> Vec<Finding> {
+    let ours = view.objects.gateway_classes.iter().filter(|(_, class)| class.spec.controller_name == CONTROLLER_NAME);
+    let names: Vec<String> = ours.map(|(name, _)| name.to_string()).collect();
+    match names.is_empty() {
+        true => vec![problem(
+            format!("no GatewayClass has the controllerName {CONTROLLER_NAME}"),
+            "the chart makes one unless gatewayClass.create is false",
+        )],
+        false => vec![ok(format!("GatewayClass {}", names.join(", ")))],
+    }
+}
+
+/// What is not accepted, not resolved or not programmed, in the words of the statuses.
+fn objects(view: &View) -> Vec<Finding> {
+    let statuses = &view.observed.statuses;
+    let mut all: Vec<Finding> =
+        statuses.problems().map(|reported| problem(reported.to_string(), advice(&reported))).collect();
+    let unreadable = view.unreadable.iter();
+    all.extend(unreadable.map(|(object, why)| {
+        problem(
+            format!("{} {} cannot be read: {why}", object.kind.name(), object.name),
+            "is its CRD of another version?",
+        )
+    }));
+    if all.is_empty() {
+        let count = statuses.objects().count();
+        all.push(ok(format!("{count} objects with a status: everything is accepted, resolved and programmed")));
+    }
+    all
+}
+
+/// What to do about a condition.
+fn advice(reported: &Reported<'_>) -> &'static str {
+    match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
+        (_, "AddressNotAssigned") => "does the cluster have a load balancer (MetalLB, a cloud's) with a free address?",
+        (_, "AddressNotUsable") => "ask for an address of the load balancer's pools, or for none",
+        ("Programmed", "Pending") => {
+            "kubectl get pods with the label gateway.networking.k8s.io/gateway-name, and their logs"
+        }
+        (_, "RefNotPermitted") => "make a ReferenceGrant in the namespace that is referred to",
+        (_, "BackendNotFound") => "name a Service that exists, with one of its ports",
+        (_, "InvalidCertificateRef") => "the Secret must be of the type kubernetes.io/tls, with tls.crt and tls.key",
+        (_, "InvalidParameters") => "make the GatewayConfig, or name another one",
+        (_, "NoMatchingListenerHostname") => "a host name of the route must match one of the listener's",
+        (_, "NotAllowedByListeners") => "allow the route's namespace and kind in the listener's allowedRoutes",
+        (_, "NoMatchingParent") => "name a listener (sectionName, port) that the Gateway has",
+        _ => "",
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Problem => "PROBLEM",
+        };
+        write!(f, "{verdict:<8} {}", self.what)?;
+        if self.next.is_empty() { Ok(()) } else { write!(f, "\n         → {}", self.next) }
+    }
+}
