@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from faults.main import INSIDE, ROOT, prepare
 from harness.api import Api
@@ -23,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="probes", description=__doc__)
     parser.add_argument("--routes", type=int, default=1000, help="routes that are there (%(default)s)")
     parser.add_argument("--changes", type=int, default=200, help="changes that are measured (%(default)s)")
-    parser.add_argument("--binary", default=ROOT / "target/release/portolan", help="what to install (%(default)s)")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/portolan", help="what to install (%(default)s)")
     options = parser.parse_args()
     if INSIDE not in os.environ:
         try:
