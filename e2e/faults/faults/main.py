@@ -14,6 +14,8 @@ from minicluster.run import Failure, Progress
 
 ROOT = Path(__file__).resolve().parents[3]
 INSIDE = "PORTOLAN_FAULTS_INSIDE"
+# What is installed, for tests that run it themselves.
+BINARY = "PORTOLAN_BINARY"
 
 
 def main() -> int:
@@ -29,6 +31,7 @@ def main() -> int:
             print(f"faults: {error}", file=sys.stderr)
             return 2
         os.environ[INSIDE] = "1"
+        os.environ[BINARY] = str(options.binary)
         os.execvp("ip", ["ip", "netns", "exec", Cluster().netns(CONTROL), sys.executable, *sys.argv])
     sys.path.insert(0, str(ROOT / "e2e/faults/tests"))
     loader = unittest.TestLoader()
