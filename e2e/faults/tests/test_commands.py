@@ -7,35 +7,43 @@ import subprocess
 from faults.main import BINARY
 from harness.kube import until
 from harness.world import World, route
+from minicluster.places import Cluster
+
+
+def portolan(cluster: Cluster, *words: str) -> subprocess.CompletedProcess:
+    """Runs the command with the cluster's kubeconfig."""
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    return subprocess.run([os.environ[BINARY], *words], env=environment, capture_output=True, text=True, timeout=60)
+
+
+def findings(cluster: Cluster) -> list[dict]:
+    """What `check --cluster` finds."""
+    return json.loads(portolan(cluster, "check", "--cluster", "--output", "json").stdout)["findings"]
 
 
 class Commands(World):
     namespace = "faults-commands"
 
-    def portolan(self, *words: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig)}
-        return subprocess.run([os.environ[BINARY], *words], env=environment, capture_output=True, text=True, timeout=60)
-
     def test_check_names_what_does_not_work_and_the_next_step(self):
         self.kube.apply(route("broken", "web", "nosuch"))
         self.addCleanup(self.kube.delete, "httproute/broken")
         self.kube.wait_for_condition("httproute", "broken", "ResolvedRefs", "False")
-        checked = self.portolan("check", "--cluster", "--output", "json")
+        checked = portolan(self.cluster, "check", "--cluster", "--output", "json")
         self.assertEqual(checked.returncode, 1, checked.stderr)
-        findings = json.loads(checked.stdout)["findings"]
-        broken = [one for one in findings if f"HTTPRoute {self.namespace}/broken" in one["what"]]
+        found = json.loads(checked.stdout)["findings"]
+        broken = [one for one in found if f"HTTPRoute {self.namespace}/broken" in one["what"]]
         self.assertIn("BackendNotFound", broken[0]["what"])
         self.assertIn("name a Service that exists", broken[0]["next"])
-        leads = [one for one in findings if one["what"].startswith("the controller portolan-system/")]
+        leads = [one for one in found if one["what"].startswith("the controller portolan-system/")]
         self.assertEqual(leads[0]["verdict"], "ok")
 
     def test_explain_asks_the_replica_that_serves(self):
         asked = ("explain", "--gateway", f"{self.namespace}/web", "--output", "json", "GET", "http://any.example/x")
-        told = json.loads(self.portolan(*asked).stdout)
+        told = json.loads(portolan(self.cluster, *asked).stdout)
         self.assertIn(f"HTTPRoute {self.namespace}/web", told["winner"]["rule"])
-        until("both endpoints", lambda: len(json.loads(self.portolan(*asked).stdout)["backends"][0]["endpoints"]) == 2)
+        until("both endpoints", lambda: len(json.loads(portolan(self.cluster, *asked).stdout)["backends"][0]["endpoints"]) == 2)
 
     def test_a_gateway_without_pods_is_named(self):
-        told = self.portolan("explain", "--gateway", f"{self.namespace}/nosuch", "GET", "http://any.example/")
+        told = portolan(self.cluster, "explain", "--gateway", f"{self.namespace}/nosuch", "GET", "http://any.example/")
         self.assertEqual(told.returncode, 2)
         self.assertIn(f"no pod of the Gateway {self.namespace}/nosuch is ready", told.stderr)

@@ -27,7 +27,7 @@ const EVENTS_MAX: usize = 1024;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// How long what is forbidden is waited for: a right is often granted a moment after it is needed.
+/// How long a single object that is forbidden is waited for: a right is often granted a moment after it is needed.
 const FORBIDDEN_WAIT: Duration = Duration::from_secs(5);
 
 /// Says what is watched, and shows what is there. Dropped, it ends the watches.
@@ -144,7 +144,8 @@ async fn watch_one(client: Client, selection: Selection, send: mpsc::Sender<(Sel
             Err(error) => {
                 let trouble = Trouble::of(&error);
                 tracing::debug!(%selection, %trouble, "a watch failed");
-                let is_forbidden = trouble.kind == TroubleKind::Forbidden;
+                // Without a whole kind nothing is complete; without one Secret the rest is.
+                let is_forbidden = trouble.kind == TroubleKind::Forbidden && selection.name.is_some();
                 if send.send((selection.clone(), Seen::Trouble(trouble))).await.is_err() {
                     return;
                 }
