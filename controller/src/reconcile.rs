@@ -11,29 +11,11 @@ use anyhow::Result;
 use kube::Client;
 use portolan_source::{
     Kind, Objects,
-    kubernetes::{Follower, Selection, View, follow},
+    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, View, follow},
 };
-use portolan_translate::{LastCertificates, Reference, Translation, gateway_config, references, translate};
+use portolan_translate::{LastCertificates, Translation, gateway_config, references, translate};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
-
-/// Kinds that are watched in all namespaces.
-const WATCHED: [Kind; 14] = [
-    Kind::GatewayClass,
-    Kind::Gateway,
-    Kind::ListenerSet,
-    Kind::HTTPRoute,
-    Kind::GRPCRoute,
-    Kind::TLSRoute,
-    Kind::TCPRoute,
-    Kind::UDPRoute,
-    Kind::ReferenceGrant,
-    Kind::BackendTLSPolicy,
-    Kind::WasmFilter,
-    Kind::GatewayConfig,
-    Kind::Service,
-    Kind::Namespace,
-];
 
 /// What the controller is set with.
 pub struct Options {
@@ -64,7 +46,7 @@ struct Reconciler {
     questions: watch::Sender<Arc<Questions>>,
     rounds: watch::Sender<status::Round>,
     desired: watch::Sender<Arc<infrastructure::Desired>>,
-    told: BTreeSet<String>,
+    complaints: Complaints,
 }
 
 /// Runs until `ended` completes, or until another one leads in our place.
@@ -86,9 +68,19 @@ pub async fn run(
     let identity = options.identity.clone();
     let election = elect(client.clone(), identity.clone(), lead);
     let certificates = LastCertificates::default();
-    let (previous, told) = (None, BTreeSet::new());
-    let mut reconciler =
-        Reconciler { options, leading, health, follower, certificates, previous, questions, rounds, desired, told };
+    let (previous, complaints) = (None, Complaints::default());
+    let mut reconciler = Reconciler {
+        options,
+        leading,
+        health,
+        follower,
+        certificates,
+        previous,
+        questions,
+        rounds,
+        desired,
+        complaints,
+    };
     tokio::select! {
         result = reconciler.follow(answers) => result,
         lost = election => lost,
@@ -103,7 +95,7 @@ impl Reconciler {
     async fn follow(&mut self, mut answers: watch::Receiver<Arc<Answers>>) -> Result<()> {
         loop {
             let view = self.follower.views.borrow_and_update().clone();
-            self.tell_troubles(&view);
+            self.complaints.tell(&view);
             let leading = *self.leading.borrow_and_update();
             self.health.send_replace(Health { complete: view.complete, leading });
             // Before all is known, a missing object says nothing.
@@ -168,15 +160,6 @@ impl Reconciler {
         desired.manifests.push(cluster_binding(served.iter(), settings));
         desired
     }
-
-    fn tell_troubles(&mut self, view: &View) {
-        let troubles = view.troubles.iter().map(|(selection, trouble)| format!("{selection}: {trouble}"));
-        let unreadable =
-            view.unreadable.iter().map(|(object, why)| format!("{} {}: {why}", object.kind.name(), object.name));
-        let now: BTreeSet<String> = troubles.chain(unreadable).collect();
-        now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
-        self.told = now;
-    }
 }
 
 /// Sends what is not there already.
@@ -194,10 +177,8 @@ fn send_if_other<T: PartialEq>(channel: &watch::Sender<Arc<T>>, now: T) {
 fn selections(last: Option<&Translation>, objects: &Objects) -> BTreeSet<Selection> {
     let of_gateways = last.into_iter().flat_map(|last| last.references.values().flatten().cloned());
     let of_filters = objects.wasm_filters.iter().flat_map(|(name, filter)| references::of_filter(name, filter));
-    let referenced = of_gateways.chain(of_filters).map(|reference| match reference {
-        Reference::Secret(name) => Selection::named(Kind::Secret, &name),
-        Reference::ConfigMap(name) => Selection::named(Kind::ConfigMap, &name),
-    });
+    let referenced = of_gateways.chain(of_filters).map(|reference| Selection::referenced(&reference));
     let pods = Selection::labelled(Kind::EndpointSlice, own_selector());
-    WATCHED.into_iter().map(Selection::all).chain([pods]).chain(referenced).collect()
+    let gateways = Selection::all(Kind::Gateway);
+    ROUTING_KINDS.into_iter().map(Selection::all).chain([gateways, pods]).chain(referenced).collect()
 }

@@ -3,9 +3,12 @@
 use crate::modules::Modules;
 use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use portolan_controller::{CONTROLLER_NAME, Generations};
-use portolan_source::{Kind, ObjectName, Objects, kubernetes::Selection};
+use portolan_source::{
+    Kind, ObjectName, Objects,
+    kubernetes::{ROUTING_KINDS, Selection},
+};
 use portolan_translate::{
-    Edges, LastCertificates, Reference, Translation,
+    Edges, LastCertificates, Translation,
     edges::{ClientPort, GatewayAddresses},
     objects::Store,
 };
@@ -14,33 +17,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
 };
 
-/// Kinds that are watched in all namespaces.
-const WATCHED: [Kind; 14] = [
-    Kind::GatewayClass,
-    Kind::ListenerSet,
-    Kind::HTTPRoute,
-    Kind::GRPCRoute,
-    Kind::TLSRoute,
-    Kind::TCPRoute,
-    Kind::UDPRoute,
-    Kind::ReferenceGrant,
-    Kind::BackendTLSPolicy,
-    Kind::WasmFilter,
-    Kind::GatewayConfig,
-    Kind::Service,
-    Kind::EndpointSlice,
-    Kind::Namespace,
-];
-
 /// What is watched for a Gateway; Secrets and ConfigMaps only those that the last translation looked for, by name.
 pub fn selections(gateway: &ObjectName, last: Option<&Translation>) -> BTreeSet<Selection> {
     let references = last.and_then(|last| last.references.get(gateway)).into_iter().flatten();
-    let referenced = references.map(|reference| match reference {
-        Reference::Secret(name) => Selection::named(Kind::Secret, name),
-        Reference::ConfigMap(name) => Selection::named(Kind::ConfigMap, name),
-    });
-    let own = Selection::named(Kind::Gateway, gateway);
-    WATCHED.into_iter().map(Selection::all).chain([own]).chain(referenced).collect()
+    let own = [Selection::named(Kind::Gateway, gateway), Selection::all(Kind::EndpointSlice)];
+    ROUTING_KINDS.into_iter().map(Selection::all).chain(own).chain(references.map(Selection::referenced)).collect()
 }
 
 /// Makes the edges of each translation.

@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use portolan_proxy::listen::Listeners;
 use portolan_source::{
     ObjectName,
-    kubernetes::{Follower, View, follow},
+    kubernetes::{Complaints, Follower, View, follow},
 };
 use portolan_translate::translate;
-use std::{collections::BTreeSet, convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
+use std::{convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long connections are still taken once the pod is to end.
@@ -26,8 +26,7 @@ struct Session {
     edges: EdgesOf,
     modules: Modules,
     follower: Follower,
-    /// What was said already of what cannot be watched or read.
-    told: BTreeSet<String>,
+    complaints: Complaints,
 }
 
 /// Runs until a signal.
@@ -43,7 +42,7 @@ pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
     tracing::info!(%gateway, read_only = %args.read_only, "following the cluster");
     let edges = EdgesOf::new(gateway.clone());
     let modules = Modules::new(args.module_cache);
-    let mut session = Session { gateway, serving, edges, modules, follower, told: BTreeSet::new() };
+    let mut session = Session { gateway, serving, edges, modules, follower, complaints: Complaints::default() };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         never = session.follow() => match never? {},
@@ -66,7 +65,7 @@ impl Session {
     async fn follow(&mut self) -> Result<Infallible> {
         loop {
             let view = self.follower.views.borrow_and_update().clone();
-            self.tell_troubles(&view);
+            self.complaints.tell(&view);
             // What was served before is served until all that it needs has been seen.
             if view.complete || self.serving.translation().is_some() {
                 tokio::task::block_in_place(|| self.serve(&view));
@@ -96,15 +95,6 @@ impl Session {
         }
         self.follower.select(wanted);
         failures.iter().for_each(|error| tracing::error!(%error, "a listener is not served"));
-    }
-
-    fn tell_troubles(&mut self, view: &View) {
-        let troubles = view.troubles.iter().map(|(selection, trouble)| format!("{selection}: {trouble}"));
-        let unreadable =
-            view.unreadable.iter().map(|(object, why)| format!("{} {}: {why}", object.kind.name(), object.name));
-        let now: BTreeSet<String> = troubles.chain(unreadable).collect();
-        now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
-        self.told = now;
     }
 }
 

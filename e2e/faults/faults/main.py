@@ -24,22 +24,29 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", metavar="TEST", help="these alone (test_pods.Pods.test_…); all unless given")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/debug/portolan", help="what to install (%(default)s)")
     options = parser.parse_args()
-    if INSIDE not in os.environ:
-        try:
-            prepare(options, Progress())
-        except Failure as error:
-            print(f"faults: {error}", file=sys.stderr)
-            return 2
-        os.environ[INSIDE] = "1"
-        os.environ[BINARY] = str(options.binary)
-        os.execvp("ip", ["ip", "netns", "exec", Cluster().netns(CONTROL), sys.executable, *sys.argv])
+    if not enter(parser.prog, options.binary):
+        return 2
     sys.path.insert(0, str(ROOT / "e2e/faults/tests"))
     loader = unittest.TestLoader()
     suite = loader.loadTestsFromNames(options.tests) if options.tests else loader.discover(str(ROOT / "e2e/faults/tests"))
     return 0 if unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful() else 1
 
 
-def prepare(options: argparse.Namespace, progress: Progress) -> None:
+def enter(name: str, binary: Path) -> bool:
+    """Goes on inside the cluster's own network, with all that is needed there; says whether that can be had."""
+    if INSIDE in os.environ:
+        return True
+    try:
+        prepare(binary, Progress())
+    except Failure as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return False
+    os.environ[INSIDE] = "1"
+    os.environ[BINARY] = str(binary)
+    os.execvp("ip", ["ip", "netns", "exec", Cluster().netns(CONTROL), sys.executable, *sys.argv])
+
+
+def prepare(binary: Path, progress: Progress) -> None:
     """A cluster with Portolan and the images that the tests' pods run."""
     cluster = Cluster()
     binaries, *_ = lifecycle.prepare(progress)
@@ -48,4 +55,4 @@ def prepare(options: argparse.Namespace, progress: Progress) -> None:
     if not lifecycle.is_up(cluster):
         lifecycle.up(cluster, progress)
     lifecycle.load(cluster, images)
-    install.install(cluster, options.binary, build.crds(), progress)
+    install.install(cluster, binary, build.crds(), progress)

@@ -33,8 +33,7 @@ class ControlPlane(World):
                 time.sleep(3)
             until("the API server", lambda: lifecycle.is_up(self.cluster), 60)
             time.sleep(3)
-        print(load.result)
-        self.assertEqual((load.result.failures, set(load.result.answered)), ([], {200}))
+        self.assert_all_answered(load)
         self.change_a_route("after-the-api-server")
 
     def test_traffic_goes_on_while_etcd_is_paused(self):
@@ -44,8 +43,7 @@ class ControlPlane(World):
             lifecycle.send(self.cluster, CONTROL, "etcd", signal.SIGCONT)
             until("the API server", lambda: lifecycle.is_up(self.cluster), 60)
             time.sleep(3)
-        print(load.result)
-        self.assertEqual((load.result.failures, set(load.result.answered)), ([], {200}))
+        self.assert_all_answered(load)
         self.change_a_route("after-etcd")
 
     def test_routes_change_without_a_controller(self):

@@ -22,9 +22,7 @@ class Pods(World):
             self.kube.run("delete", "pod", self.pods()[0], "--wait=false")
             time.sleep(10)
             self.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
-        print(load.result)
-        self.assertEqual(load.result.failures, [])
-        self.assertEqual(set(load.result.answered), {200})
+        self.assert_all_answered(load)
 
     def test_a_gateways_rollout_under_load_fails_no_request(self):
         with Load(self.address, per_second=RATE) as load:
@@ -32,9 +30,7 @@ class Pods(World):
             self.kube.run("rollout", "restart", "deployment/web-portolan")
             self.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "90s")
             time.sleep(8)
-        print(load.result)
-        self.assertEqual(load.result.failures, [])
-        self.assertEqual(set(load.result.answered), {200})
+        self.assert_all_answered(load)
 
     def test_a_backends_rollout_under_load_fails_no_request(self):
         with Load(self.address, per_second=RATE) as load:
@@ -42,9 +38,7 @@ class Pods(World):
             self.kube.run("rollout", "restart", "deployment/echo")
             self.kube.run("rollout", "status", "deployment/echo", "--timeout", "90s")
             time.sleep(5)
-        print(load.result)
-        self.assertEqual(load.result.failures, [])
-        self.assertEqual(set(load.result.answered), {200})
+        self.assert_all_answered(load)
 
     def test_a_gateway_pod_killed_under_load_fails_only_what_was_under_way_on_it(self):
         clients = 10

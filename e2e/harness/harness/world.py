@@ -6,6 +6,7 @@ import urllib.request
 
 from conformance import build
 from harness.kube import Kube, until
+from harness.load import Load
 from minicluster.places import Cluster
 
 
@@ -77,6 +78,13 @@ spec: {{parentRefs: [{{name: {parent}}}], {hostnames}rules: [{{
 """
 
 
+def versioned(host: str, version: int = 0) -> dict:
+    """The spec of a route whose answers tell its version."""
+    header = {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-version", "value": str(version)}]}}
+    return {"parentRefs": [{"name": "web"}], "hostnames": [host],
+            "rules": [{"filters": [header], "backendRefs": [{"name": "echo", "port": 80}]}]}
+
+
 def status_of(address: str, path: str = "/", host: str = "", timeout: float = 5) -> int:
     """The status of the answer to one request over a connection of its own."""
     request = urllib.request.Request(f"http://{address}{path}", headers={"Host": host or address})
@@ -105,3 +113,9 @@ class World(unittest.TestCase):
         cls.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
         cls.address = cls.kube.address("web", 60)
         until("the first answer", lambda: status_of(cls.address) == 200)
+
+    def assert_all_answered(self, load: Load) -> None:
+        """Every request was answered, and with 200."""
+        print(load.result)
+        self.assertEqual(load.result.failures, [])
+        self.assertEqual(set(load.result.answered), {200})

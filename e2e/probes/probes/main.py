@@ -1,16 +1,14 @@
 """The command line."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
-from faults.main import INSIDE, ROOT, prepare
+from faults.main import ROOT, enter
 from harness.api import Api
 from harness.kube import Kube, until
-from harness.world import backend, gateway, route, status_of
-from minicluster.places import CONTROL, Cluster
-from minicluster.run import Failure, Progress
+from harness.world import backend, gateway, route, status_of, versioned
+from minicluster.places import Cluster
+from minicluster.run import Progress
 
 from probes import memory, propagation
 
@@ -26,14 +24,8 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=200, help="changes that are measured (%(default)s)")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/portolan", help="what to install (%(default)s)")
     options = parser.parse_args()
-    if INSIDE not in os.environ:
-        try:
-            prepare(options, Progress())
-        except Failure as error:
-            print(f"probes: {error}", file=sys.stderr)
-            return 2
-        os.environ[INSIDE] = "1"
-        os.execvp("ip", ["ip", "netns", "exec", Cluster().netns(CONTROL), sys.executable, *sys.argv])
+    if not enter(parser.prog, options.binary):
+        return 2
     return measure(options, Progress())
 
 
@@ -48,7 +40,7 @@ def measure(options: argparse.Namespace, progress: Progress) -> int:
         address = kube.address("web", 60)
         until("the first answer", lambda: status_of(address) == 200)
         for at in range(options.routes):
-            api.apply_route(NAMESPACE, f"route-{at}", propagation.spec(f"route-{at}.example", 0))
+            api.apply_route(NAMESPACE, f"route-{at}", versioned(f"route-{at}.example"))
         until("the last route", lambda: status_of(address, "/", f"route-{options.routes - 1}.example") == 200, 120)
         progress(f"{options.routes} routes are served")
         measured = propagation.measure(api, NAMESPACE, address, options.changes)

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from harness.api import Api
+from harness.world import versioned
 
 ANSWER_LATEST = 10.0
 
@@ -20,19 +21,12 @@ class Propagation:
         return self.milliseconds[min(len(self.milliseconds) - 1, int(len(self.milliseconds) * part))]
 
 
-def spec(host: str, version: int) -> dict:
-    """A route whose answers tell its version."""
-    header = {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-version", "value": str(version)}]}}
-    return {"parentRefs": [{"name": "web"}], "hostnames": [host],
-            "rules": [{"filters": [header], "backendRefs": [{"name": "echo", "port": 80}]}]}
-
-
 def measure(api: Api, namespace: str, address: str, changes: int) -> Propagation:
     """Changes one route again and again, and asks without a pause until the change is seen."""
     connection = http.client.HTTPConnection(address, 80, timeout=10)
     times, errors = [], 0
     for version in range(1, changes + 1):
-        api.apply_route(namespace, "probe", spec("probe.example", version))
+        api.apply_route(namespace, "probe", versioned("probe.example", version))
         accepted = time.monotonic()
         while True:
             connection.request("GET", "/", headers={"Host": "probe.example"})

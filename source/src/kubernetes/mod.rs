@@ -8,6 +8,6 @@ mod state;
 mod trouble;
 
 pub use follow::{Follower, follow};
-pub use selection::Selection;
+pub use selection::{ROUTING_KINDS, Selection};
 pub use state::{Observation, Observed, Unreadable, View};
-pub use trouble::{Trouble, TroubleKind};
+pub use trouble::{Complaints, Trouble, TroubleKind};

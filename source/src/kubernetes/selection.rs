@@ -6,8 +6,25 @@ use kube::{
     api::{ApiResource, DynamicObject},
     runtime::watcher,
 };
-use portolan_translate::ObjectName;
+use portolan_translate::{ObjectName, Reference};
 use std::{fmt, sync::Arc};
+
+/// The kinds on which a translation depends as a whole, but for Gateways and endpoints: not everybody needs all of those.
+pub const ROUTING_KINDS: [Kind; 13] = [
+    Kind::GatewayClass,
+    Kind::ListenerSet,
+    Kind::HTTPRoute,
+    Kind::GRPCRoute,
+    Kind::TLSRoute,
+    Kind::TCPRoute,
+    Kind::UDPRoute,
+    Kind::ReferenceGrant,
+    Kind::BackendTLSPolicy,
+    Kind::WasmFilter,
+    Kind::GatewayConfig,
+    Kind::Service,
+    Kind::Namespace,
+];
 
 /// Objects of one kind: all that there are, those of a namespace, one of a name, those of some labels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +49,14 @@ impl Selection {
     pub fn named(kind: Kind, name: &ObjectName) -> Self {
         let namespace = (kind.scope() == Scope::Namespaced).then(|| name.namespace.clone());
         Self { kind, namespace, name: Some(name.name.clone()), labels: None }
+    }
+
+    /// The one object that is referred to.
+    pub fn referenced(reference: &Reference) -> Self {
+        match reference {
+            Reference::Secret(name) => Self::named(Kind::Secret, name),
+            Reference::ConfigMap(name) => Self::named(Kind::ConfigMap, name),
+        }
     }
 
     /// The objects of a kind with some labels, in all namespaces.

@@ -1,7 +1,8 @@
 //! Why a selection is not up to date, as the operator reads it.
 
+use super::state::View;
 use kube::runtime::watcher;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// What kind of trouble it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,24 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Logs what a view cannot show, each thing once for as long as it lasts.
+#[derive(Debug, Default)]
+pub struct Complaints {
+    told: BTreeSet<String>,
+}
+
+impl Complaints {
+    /// Logs what was not logged of the view before.
+    pub fn tell(&mut self, view: &View) {
+        let troubles = view.troubles.iter().map(|(selection, trouble)| format!("{selection}: {trouble}"));
+        let unreadable =
+            view.unreadable.iter().map(|(object, why)| format!("{} {}: {why}", object.kind.name(), object.name));
+        let now: BTreeSet<String> = troubles.chain(unreadable).collect();
+        now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
+        self.told = now;
+    }
 }
 
 impl fmt::Display for Trouble {
