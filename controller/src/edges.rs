@@ -3,14 +3,14 @@
 
 use crate::{
     CONTROLLER_NAME, Generations,
-    infrastructure::{GATEWAY_LABEL, Names, OWN_LABELS},
+    infrastructure::{GATEWAY_LABEL, Names, OWN_LABELS, Refusals},
     replicas::{Answers, Question, Questions, verdict},
 };
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::{api::discovery::v1::EndpointSlice, jiff::Timestamp};
 use portolan_crds::Gateway;
 use portolan_source::Objects;
 use portolan_translate::{
-    Edges, LastCertificates, ObjectName,
+    Edges, LastCertificates, ObjectName, Reference,
     edges::{ClientPort, GatewayAddresses},
     snapshot::ModuleDigest,
 };
@@ -18,36 +18,63 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 /// What became of each filter's module.
 pub type ModuleOutcomes = BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>;
 
-/// The edges for these objects. `serving` says which Gateways are ours.
+/// How long a load balancer is given for an address: that it will not give it, it says nowhere.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known beside the objects.
+pub struct Known<'a> {
+    /// What gateways' pods answered.
+    pub answers: &'a Answers,
+    /// What the API server refused.
+    pub refusals: &'a Refusals,
+    /// What the controller may not read.
+    pub forbidden: BTreeSet<Reference>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The edges for these objects.
 pub fn edges(
     objects: &Objects,
     questions: &Questions,
-    answers: &Answers,
+    known: Known<'_>,
     certificates: &mut LastCertificates,
     modules: ModuleOutcomes,
 ) -> Edges {
-    let all = addresses(objects);
+    let all = services(objects);
     let gateways = questions.iter().filter_map(|(name, question)| {
         let gateway = objects.gateways.get(name)?;
         let names = Names::of(name, &gateway.spec.gateway_class_name);
-        let assigned = all.get(&(&*name.namespace, names.label.as_str())).cloned().unwrap_or_default();
-        let unusable = unusable(gateway, &assigned);
-        Some((name.clone(), GatewayAddresses { assigned, unusable, replicas: verdict(question, answers) }))
+        let given = all.get(&(&*name.namespace, names.label.as_str())).cloned().unwrap_or_default();
+        let missing = missing(gateway, &given.addresses);
+        let (awaited, unusable) = match given.is_new(known.now) {
+            true => (missing, Vec::new()),
+            false => (Vec::new(), missing.into_iter().map(|address| (address, NOT_GIVEN.to_owned())).collect()),
+        };
+        let refused = known.refusals.get(&(name.namespace.to_string(), names.label)).cloned();
+        let replicas = verdict(question, known.answers);
+        let assigned = given.addresses;
+        Some((name.clone(), GatewayAddresses { assigned, awaited, unusable, refused, replicas }))
     });
     Edges {
         controller_name: CONTROLLER_NAME.into(),
         client_port: ClientPort::Declared,
         gateways: gateways.collect(),
         last_certificates: certificates.look(&objects.secrets),
+        forbidden: known.forbidden,
         modules,
         ..Edges::default()
     }
 }
+
+/// Why an address that is asked for is not there.
+const NOT_GIVEN: &str = "the cluster's load balancer does not give it";
 
 /// What is to be asked of the pods of each Gateway of our classes.
 pub fn questions(objects: &Objects) -> Questions {
@@ -101,9 +128,25 @@ fn ready_endpoints(slice: &EndpointSlice) -> impl Iterator<Item = (String, IpAdd
     })
 }
 
-/// The addresses that Services of Gateways have been given, by namespace and label of the Gateway.
-fn addresses(objects: &Objects) -> HashMap<(&str, &str), Vec<IpAddr>> {
-    let mut all: HashMap<(&str, &str), Vec<IpAddr>> = HashMap::new();
+/// What the Services of a Gateway have been given.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    addresses: Vec<IpAddr>,
+    /// When the last of them was made.
+    made: Option<Timestamp>,
+}
+
+impl Given {
+    /// Whether there was no time to give them an address. (A clock that is ahead of ours says nothing.)
+    fn is_new(&self, now: Timestamp) -> bool {
+        let age = self.made.map(|made| now.as_second() - made.as_second());
+        age.is_none_or(|age| (0..PATIENCE.as_secs().cast_signed()).contains(&age))
+    }
+}
+
+/// What the Services of Gateways have been given, by namespace and label of the Gateway.
+fn services(objects: &Objects) -> HashMap<(&str, &str), Given> {
+    let mut all: HashMap<(&str, &str), Given> = HashMap::new();
     for (name, service) in &objects.services {
         let labels =
             service.metadata.labels.as_ref().filter(|labels| {
@@ -112,18 +155,35 @@ fn addresses(objects: &Objects) -> HashMap<(&str, &str), Vec<IpAddr>> {
         let Some(label) = labels.and_then(|labels| labels.get(GATEWAY_LABEL)) else { continue };
         let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
-        let given = ingress.filter_map(|one| one.ip.as_ref()?.parse::<IpAddr>().ok());
-        all.entry((&*name.namespace, label)).or_default().extend(given);
+        let given = all.entry((&*name.namespace, label)).or_default();
+        given.addresses.extend(ingress.filter_map(|one| one.ip.as_ref()?.parse::<IpAddr>().ok()));
+        let made = service.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        given.made = given.made.max(made);
     }
     all
 }
 
 /// The addresses that a Gateway asks for and does not have.
-fn unusable(gateway: &Gateway, assigned: &[IpAddr]) -> Vec<(String, String)> {
+fn missing(gateway: &Gateway, assigned: &[IpAddr]) -> Vec<String> {
     let wanted = gateway.spec.addresses.iter();
     let of_ips = wanted.filter(|wanted| wanted.kind.as_deref().unwrap_or("IPAddress") == "IPAddress");
     let missing = of_ips.filter(|wanted| {
         !wanted.value.is_empty() && !wanted.value.parse().is_ok_and(|address: IpAddr| assigned.contains(&address))
     });
-    missing.map(|wanted| (wanted.value.clone(), "the cluster's load balancer does not give it".to_owned())).collect()
+    missing.map(|wanted| wanted.value.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_waited_for_a_moment_and_not_for_ever() {
+        let at = |second| Timestamp::from_second(second).expect("it is a time");
+        let given = |made: Option<i64>| Given { made: made.map(at), ..Given::default() };
+        assert!(given(None).is_new(at(100)), "there is no Service yet");
+        assert!(given(Some(97)).is_new(at(100)));
+        assert!(!given(Some(90)).is_new(at(100)));
+        assert!(!given(Some(4000)).is_new(at(100)), "another clock");
+    }
 }

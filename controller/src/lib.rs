@@ -3,18 +3,31 @@
 #![forbid(unsafe_code)]
 
 mod edges;
+mod events;
+mod fail_point;
 mod generations;
 mod infrastructure;
 mod leader;
+mod metrics;
 mod reconcile;
 mod replicas;
 mod status;
 
 pub use edges::ModuleOutcomes;
+pub use fail_point::set_up as set_up_fail_points;
 pub use generations::Generations;
 pub use infrastructure::{Settings, pods_of};
 pub use leader::{Identity, LEASE};
+pub use metrics::Metrics;
 pub use reconcile::{Health, Options, run};
 
 /// Our name in `GatewayClass.spec.controllerName` and in statuses.
 pub const CONTROLLER_NAME: &str = "portolan.dev/gateway-controller";
+
+/// What all that writes needs.
+#[derive(Clone)]
+struct Context {
+    client: kube::Client,
+    metrics: Metrics,
+    events: events::Events,
+}

@@ -1,21 +1,31 @@
 //! The controller's one loop: what is seen → translation → what is written.
 
 use crate::{
-    edges::{ModuleOutcomes, edges, questions},
-    infrastructure::{self, Names, Settings, Wanted, cluster_binding, manifests, own_selector},
+    Context, Metrics,
+    edges::{Known, ModuleOutcomes, edges, questions},
+    events::Events,
+    infrastructure::{self, Names, Refusals, Settings, Wanted, cluster_binding, manifests, own_selector},
     leader::{Identity, elect, step_down},
     replicas::{self, Answers, Questions},
     status,
 };
 use anyhow::Result;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use portolan_source::{
     Kind, Objects,
-    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, View, follow},
+    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, TroubleKind, View, follow},
 };
-use portolan_translate::{LastCertificates, Translation, gateway_config, references, translate};
-use std::{collections::BTreeSet, sync::Arc};
+use portolan_translate::{LastCertificates, Reference, Statuses, Translation, gateway_config, references, translate};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::watch;
+
+/// How often it is looked whether addresses were waited for long enough.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the controller is set with.
 pub struct Options {
@@ -25,6 +35,8 @@ pub struct Options {
     pub identity: Option<Identity>,
     /// Loads the modules of all filters.
     pub modules: Box<dyn FnMut(&Objects) -> ModuleOutcomes + Send>,
+    /// Where it is counted what is done.
+    pub metrics: Metrics,
 }
 
 /// How the controller is.
@@ -41,8 +53,12 @@ struct Reconciler {
     leading: watch::Receiver<bool>,
     health: watch::Sender<Health>,
     follower: Follower,
+    answers: watch::Receiver<Arc<Answers>>,
+    refusals: watch::Receiver<Arc<Refusals>>,
     certificates: LastCertificates,
     previous: Option<Translation>,
+    /// Whether some address is waited for.
+    awaiting: bool,
     questions: watch::Sender<Arc<Questions>>,
     rounds: watch::Sender<status::Round>,
     desired: watch::Sender<Arc<infrastructure::Desired>>,
@@ -56,33 +72,12 @@ pub async fn run(
     health: watch::Sender<Health>,
     ended: impl Future<Output = ()>,
 ) -> Result<()> {
-    let follower = follow(client.clone(), selections(None, &Objects::default()), true);
-    let (questions, questions_asked) = watch::channel(Arc::default());
-    let (answer, answers) = watch::channel(Arc::default());
-    let (rounds, rounds_written) = watch::channel(status::Round::default());
-    let (desired, desired_applied) = watch::channel(Arc::default());
-    tokio::spawn(replicas::ask(questions_asked, answer));
-    tokio::spawn(status::write(client.clone(), rounds_written));
-    tokio::spawn(infrastructure::apply(client.clone(), desired_applied));
     let (lead, leading) = watch::channel(false);
     let identity = options.identity.clone();
     let election = elect(client.clone(), identity.clone(), lead);
-    let certificates = LastCertificates::default();
-    let (previous, complaints) = (None, Complaints::default());
-    let mut reconciler = Reconciler {
-        options,
-        leading,
-        health,
-        follower,
-        certificates,
-        previous,
-        questions,
-        rounds,
-        desired,
-        complaints,
-    };
+    let mut reconciler = Reconciler::new(client.clone(), options, leading, health);
     tokio::select! {
-        result = reconciler.follow(answers) => result,
+        result = reconciler.follow() => result,
         lost = election => lost,
         () = ended => {
             step_down(client, identity).await;
@@ -92,46 +87,89 @@ pub async fn run(
 }
 
 impl Reconciler {
-    async fn follow(&mut self, mut answers: watch::Receiver<Arc<Answers>>) -> Result<()> {
+    fn new(client: Client, options: Options, leading: watch::Receiver<bool>, health: watch::Sender<Health>) -> Self {
+        let follower = follow(client.clone(), selections(None, &Objects::default()), true);
+        let (questions, questions_asked) = watch::channel(Arc::default());
+        let (answer, answers) = watch::channel(Arc::default());
+        let (rounds, rounds_written) = watch::channel(status::Round::default());
+        let (desired, desired_applied) = watch::channel(Arc::default());
+        let (refuse, refusals) = watch::channel(Arc::default());
+        let name = options.identity.as_ref().map(|identity| identity.name.clone());
+        let events = Events::new(client.clone(), name);
+        let context = Context { client, metrics: options.metrics.clone(), events };
+        tokio::spawn(replicas::ask(questions_asked, answer));
+        tokio::spawn(status::write(context.clone(), rounds_written));
+        tokio::spawn(infrastructure::apply(context, desired_applied, refuse));
+        Self {
+            options,
+            leading,
+            health,
+            follower,
+            answers,
+            refusals,
+            certificates: LastCertificates::default(),
+            previous: None,
+            awaiting: false,
+            questions,
+            rounds,
+            desired,
+            complaints: Complaints::default(),
+        }
+    }
+
+    async fn follow(&mut self) -> Result<()> {
         loop {
             let view = self.follower.views.borrow_and_update().clone();
             self.complaints.tell(&view);
             let leading = *self.leading.borrow_and_update();
+            self.options.metrics.leads(leading);
             self.health.send_replace(Health { complete: view.complete, leading });
             // Before all is known, a missing object says nothing.
             if view.complete {
-                let known = answers.borrow_and_update().clone();
-                tokio::task::block_in_place(|| self.reconcile(&view, &known));
+                let began = Instant::now();
+                let statuses = tokio::task::block_in_place(|| self.reconcile(&view));
+                self.options.metrics.reconciled(view, statuses, began.elapsed());
             }
+            let look_again = async {
+                match self.awaiting {
+                    true => tokio::time::sleep(LOOK_AGAIN).await,
+                    false => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 changed = self.follower.views.changed() => changed?,
-                changed = answers.changed() => changed?,
+                changed = self.answers.changed() => changed?,
+                changed = self.refusals.changed() => changed?,
                 changed = self.leading.changed() => changed?,
+                () = look_again => {}
             }
         }
     }
 
-    fn reconcile(&mut self, view: &View, answers: &Answers) {
+    fn reconcile(&mut self, view: &View) -> Arc<Statuses> {
         let objects = &view.objects;
         let asked = questions(objects);
         let modules = (self.options.modules)(objects);
-        let edges = edges(objects, &asked, answers, &mut self.certificates, modules);
+        let (answers, refusals) = (self.answers.borrow_and_update().clone(), self.refusals.borrow_and_update().clone());
+        let known = Known { answers: &answers, refusals: &refusals, forbidden: forbidden(view), now: Timestamp::now() };
+        let edges = edges(objects, &asked, known, &mut self.certificates, modules);
+        self.awaiting = edges.gateways.values().any(|addresses| !addresses.awaited.is_empty());
         let translation = translate(objects, &edges, self.previous.as_ref());
+        let statuses = translation.statuses.clone();
         let selections = selections(Some(&translation), objects);
         // What was just asked for is not known to be missing yet.
         let settled = selections.is_subset(&view.settled);
         self.follower.select(selections);
-        if !*self.leading.borrow() {
-            self.previous = Some(translation);
-            return;
-        }
-        send_if_other(&self.desired, self.infrastructure(objects, &translation));
-        send_if_other(&self.questions, asked);
-        if settled {
-            let (desired, observed) = (translation.statuses.clone(), view.observed.clone());
-            self.rounds.send_replace(status::Round { desired, observed });
+        if *self.leading.borrow() {
+            send_if_other(&self.desired, self.infrastructure(objects, &translation));
+            send_if_other(&self.questions, asked);
+            if settled {
+                let (desired, observed) = (statuses.clone(), view.observed.clone());
+                self.rounds.send_replace(status::Round { desired, observed });
+            }
         }
         self.previous = Some(translation);
+        statuses
     }
 
     /// What there is to run for all Gateways.
@@ -162,8 +200,14 @@ impl Reconciler {
     }
 }
 
+/// What we may not read, of all that is referred to.
+fn forbidden(view: &View) -> BTreeSet<Reference> {
+    let troubles = view.troubles.iter().filter(|(_, trouble)| trouble.kind == TroubleKind::Forbidden);
+    troubles.filter_map(|(selection, _)| selection.reference()).collect()
+}
+
 /// Sends what is not there already.
-fn send_if_other<T: PartialEq>(channel: &watch::Sender<Arc<T>>, now: T) {
+pub(crate) fn send_if_other<T: PartialEq>(channel: &watch::Sender<Arc<T>>, now: T) {
     channel.send_if_modified(|before| {
         let other = **before != now;
         if other {

@@ -3,11 +3,12 @@
 
 use crate::{
     objects::ObjectName,
+    references::Reference,
     snapshot::{ModuleDigest, Transport},
 };
 use k8s_openapi::api::core::v1::Secret;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -31,6 +32,8 @@ pub struct Edges {
     pub clients: BTreeMap<IpAddr, Arc<str>>,
     /// Secrets that hold no valid certificate now, as they were when they last did: what a listener had is served on.
     pub last_certificates: BTreeMap<ObjectName, Arc<Secret>>,
+    /// Secrets and ConfigMaps that may not be read, so that nobody knows whether they exist.
+    pub forbidden: BTreeSet<Reference>,
     /// Modules of WasmFilters: their digest once loaded and compiled, or what went wrong.
     pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
 }
@@ -59,6 +62,7 @@ impl Edges {
             frontends,
             clients: _,
             last_certificates,
+            forbidden,
             modules,
         } = self;
         *controller_name == other.controller_name
@@ -68,6 +72,7 @@ impl Edges {
             && *client_port == other.client_port
             && *frontends == other.frontends
             && *last_certificates == other.last_certificates
+            && *forbidden == other.forbidden
             && *modules == other.modules
     }
 }
@@ -77,8 +82,12 @@ impl Edges {
 pub struct GatewayAddresses {
     /// Where it is served.
     pub assigned: Vec<IpAddr>,
+    /// Addresses of its spec that it does not have yet and may still be given.
+    pub awaited: Vec<String>,
     /// Addresses of its spec that cannot be used here, with the reason.
     pub unusable: Vec<(String, String)>,
+    /// Why what is to serve the Gateway cannot be run, in the words of who refused it.
+    pub refused: Option<String>,
     /// Whether those who serve it serve what it asks for now.
     pub replicas: Replicas,
 }

@@ -6,7 +6,7 @@ use portolan_crds::{
     Condition, GATEWAY_GROUP, PORTOLAN_GROUP,
     backend_tls_policy::PolicyStatus,
     common::{ParentReference, RouteStatus},
-    gateway::{GatewayClassStatus, GatewayStatus},
+    gateway::{GatewayClassStatus, GatewayStatus, ListenerStatus},
     listener_set::ListenerSetStatus,
     wasm_filter::WasmFilterStatus,
 };
@@ -70,7 +70,7 @@ pub struct Reported<'a> {
 }
 
 /// The part of an object that a condition is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part<'a> {
     /// The object itself.
     Whole,
@@ -96,6 +96,12 @@ pub struct ObjectStatus {
     pub status: serde_json::Value,
 }
 
+/// A status with conditions.
+pub trait Conditioned {
+    /// All of them, each with the part of the object that it is about.
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)>;
+}
+
 // === impl Statuses ===
 
 impl Statuses {
@@ -117,33 +123,13 @@ impl Statuses {
 
     /// All conditions with their places: by kind, then by object.
     pub fn conditions(&self) -> impl Iterator<Item = Reported<'_>> {
-        let classes = self.gateway_classes.iter().flat_map(|(name, s)| whole("GatewayClass", name, &s.conditions));
-        let gateways = self.gateways.iter().flat_map(|(name, s)| {
-            let listeners = s.listeners.iter().flat_map(move |l| {
-                l.conditions.iter().map(move |c| reported("Gateway", name, Part::Listener(&l.name), c))
-            });
-            whole("Gateway", name, &s.conditions).chain(listeners)
-        });
-        let sets = self.listener_sets.iter().flat_map(|(name, s)| {
-            let listeners = s.listeners.iter().flat_map(move |l| {
-                l.conditions.iter().map(move |c| reported("ListenerSet", name, Part::Listener(&l.name), c))
-            });
-            whole("ListenerSet", name, &s.conditions).chain(listeners)
-        });
-        let routes = self.all_routes().flat_map(|(kind, map)| {
-            map.iter().flat_map(move |(name, s)| {
-                s.parents.iter().flat_map(move |p| {
-                    p.conditions.iter().map(move |c| reported(kind.as_str(), name, Part::Parent(&p.parent_ref), c))
-                })
-            })
-        });
-        let policies = self.backend_tls_policies.iter().flat_map(|(name, s)| {
-            s.ancestors.iter().flat_map(move |a| {
-                a.conditions.iter().map(move |c| reported("BackendTLSPolicy", name, Part::Ancestor(&a.ancestor_ref), c))
-            })
-        });
-        let filters = self.wasm_filters.iter().flat_map(|(name, s)| whole("WasmFilter", name, &s.conditions));
-        classes.chain(gateways).chain(sets).chain(routes).chain(policies).chain(filters)
+        let routes = self.all_routes().flat_map(|(kind, map)| reported(kind.as_str(), map));
+        reported("GatewayClass", &self.gateway_classes)
+            .chain(reported("Gateway", &self.gateways))
+            .chain(reported("ListenerSet", &self.listener_sets))
+            .chain(routes)
+            .chain(reported("BackendTLSPolicy", &self.backend_tls_policies))
+            .chain(reported("WasmFilter", &self.wasm_filters))
     }
 
     /// Conditions that tell of something wrong.
@@ -167,16 +153,10 @@ impl Statuses {
 pub(crate) const ROUTE_KINDS: [RouteKind; 5] =
     [RouteKind::HTTPRoute, RouteKind::GRPCRoute, RouteKind::TLSRoute, RouteKind::TCPRoute, RouteKind::UDPRoute];
 
-fn reported<'a>(kind: &'static str, object: &'a ObjectName, part: Part<'a>, condition: &'a Condition) -> Reported<'a> {
-    Reported { kind, object, part, condition }
-}
-
-fn whole<'a>(
-    kind: &'static str,
-    object: &'a ObjectName,
-    conditions: &'a [Condition],
-) -> impl Iterator<Item = Reported<'a>> {
-    conditions.iter().map(move |condition| reported(kind, object, Part::Whole, condition))
+fn reported<'a, T: Conditioned>(kind: &'static str, map: &'a StatusMap<T>) -> impl Iterator<Item = Reported<'a>> {
+    map.iter().flat_map(move |(object, status)| {
+        status.conditions().map(move |(part, condition)| Reported { kind, object, part, condition })
+    })
 }
 
 fn objects<'a, T: Serialize>(kind: &'static str, map: &'a StatusMap<T>) -> impl Iterator<Item = ObjectStatus> + 'a {
@@ -200,15 +180,70 @@ const _: () =
 // === impl Reported ===
 
 impl Reported<'_> {
-    /// Whether the condition tells of something wrong: one that should hold does not, or one that should not does.
+    /// Whether the condition tells of something wrong.
     pub fn is_problem(&self) -> bool {
-        let bad = match self.condition.type_.as_str() {
-            "Conflicted" | "PartiallyInvalid" => "True",
-            // Both warn of something that works.
-            "OverlappingTLSConfig" | "InsecureFrontendValidationMode" => return false,
-            _ => "False",
-        };
-        self.condition.status == bad
+        is_problem(self.condition)
+    }
+}
+
+/// Whether a condition tells of something wrong: one that should hold does not, or one that should not does.
+pub fn is_problem(condition: &Condition) -> bool {
+    let bad = match condition.type_.as_str() {
+        "Conflicted" | "PartiallyInvalid" => "True",
+        // Both warn of something that works.
+        "OverlappingTLSConfig" | "InsecureFrontendValidationMode" => return false,
+        _ => "False",
+    };
+    condition.status == bad
+}
+
+// === impl Conditioned ===
+
+fn whole(conditions: &[Condition]) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+    conditions.iter().map(|condition| (Part::Whole, condition))
+}
+
+fn of_listeners(listeners: &[ListenerStatus]) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+    listeners.iter().flat_map(|one| one.conditions.iter().map(|condition| (Part::Listener(&one.name), condition)))
+}
+
+impl Conditioned for GatewayClassStatus {
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+        whole(&self.conditions)
+    }
+}
+
+impl Conditioned for GatewayStatus {
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+        whole(&self.conditions).chain(of_listeners(&self.listeners))
+    }
+}
+
+impl Conditioned for ListenerSetStatus {
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+        whole(&self.conditions).chain(of_listeners(&self.listeners))
+    }
+}
+
+impl Conditioned for RouteStatus {
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+        self.parents
+            .iter()
+            .flat_map(|one| one.conditions.iter().map(|condition| (Part::Parent(&one.parent_ref), condition)))
+    }
+}
+
+impl Conditioned for PolicyStatus {
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+        self.ancestors
+            .iter()
+            .flat_map(|one| one.conditions.iter().map(|condition| (Part::Ancestor(&one.ancestor_ref), condition)))
+    }
+}
+
+impl Conditioned for WasmFilterStatus {
+    fn conditions(&self) -> impl Iterator<Item = (Part<'_>, &Condition)> {
+        whole(&self.conditions)
     }
 }
 

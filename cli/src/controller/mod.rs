@@ -1,14 +1,15 @@
 //! `portolan controller`: the Kubernetes side, in the cluster.
 
 use crate::{
-    answers::{self, text},
+    answers::{self, text, typed},
     modules::Modules,
     serving::init_logging,
 };
 use anyhow::{Context, Result};
 use clap::Args;
 use http::StatusCode;
-use portolan_controller::{Health, Identity, Options, Settings};
+use portolan_controller::{Health, Identity, Metrics, Options, Settings, set_up_fail_points};
+use portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE;
 use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode};
 use tokio::{
     net::TcpListener,
@@ -40,7 +41,7 @@ pub struct ControllerArgs {
     #[arg(long, env = "POD_NAMESPACE")]
     pod_namespace: Option<String>,
 
-    /// Where health is told
+    /// Where health and metrics are told
     #[arg(long, value_name = "ADDR", default_value = "[::]:15020")]
     read_only: SocketAddr,
 }
@@ -48,6 +49,7 @@ pub struct ControllerArgs {
 /// Runs until it is told to end.
 pub fn run(args: ControllerArgs) -> Result<ExitCode> {
     init_logging("info");
+    set_up_fail_points();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -58,17 +60,18 @@ pub fn run(args: ControllerArgs) -> Result<ExitCode> {
             }
         };
         let (health, told) = watch::channel(Health::default());
-        tell_health(args.read_only, told).await?;
+        let metrics = Metrics::default();
+        tell_health(args.read_only, told, metrics.clone()).await?;
         let config = kube::Config::infer().await;
         let config = config.context("no cluster: neither a ServiceAccount nor a kubeconfig is here")?;
         let client = kube::Client::try_from(config)?;
         tracing::info!("following the cluster");
-        portolan_controller::run(client, options(args), health, ended).await
+        portolan_controller::run(client, options(args, metrics), health, ended).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn options(args: ControllerArgs) -> Options {
+fn options(args: ControllerArgs, metrics: Metrics) -> Options {
     let mut modules = Modules::new(None);
     Options {
         settings: Settings {
@@ -78,11 +81,12 @@ fn options(args: ControllerArgs) -> Options {
         },
         identity: args.pod_namespace.zip(args.pod_name).map(|(namespace, name)| Identity { namespace, name }),
         modules: Box::new(move |objects| modules.load(objects, &mut BTreeSet::new())),
+        metrics,
     }
 }
 
 /// Answers in the background. Who only waits to take over is ready too: it watches.
-async fn tell_health(address: SocketAddr, health: watch::Receiver<Health>) -> Result<()> {
+async fn tell_health(address: SocketAddr, health: watch::Receiver<Health>, metrics: Metrics) -> Result<()> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address} (--read-only)"))?;
     tokio::spawn(answers::serve(listener, move |request| {
@@ -91,7 +95,8 @@ async fn tell_health(address: SocketAddr, health: watch::Receiver<Health>) -> Re
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" if complete => text(StatusCode::OK, if leading { "leading\n" } else { "standing by\n" }),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "the cluster was not seen as a whole yet\n"),
-            _ => text(StatusCode::NOT_FOUND, "there are /healthz /readyz\n"),
+            "/metrics" => typed(PROMETHEUS_CONTENT_TYPE, metrics.prometheus()),
+            _ => text(StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics\n"),
         }
     }));
     Ok(())

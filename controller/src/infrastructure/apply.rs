@@ -1,9 +1,10 @@
 //! Makes what runs for Gateways what it is to be: applies, corrects what somebody changed, takes away what nobody needs.
 
 use super::{
-    Manifest, Resource, own_selector,
-    owned::{Desired, Key, Owned},
+    Manifest, Refusals, Resource, own_selector,
+    owned::{Desired, GatewayKey, Key, Owned},
 };
+use crate::{Context, fail_point::fail_point, metrics::Outcome, reconcile::send_if_other};
 use futures_util::{StreamExt, stream::BoxStream, stream::SelectAll};
 use kube::{
     Api, Client,
@@ -27,12 +28,16 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 
 type Events = SelectAll<BoxStream<'static, (Resource, watcher::Result<Event<DynamicObject>>)>>;
 
-/// Works until there is nothing more to be told.
-pub async fn apply(client: Client, mut desired: watch::Receiver<Arc<Desired>>) {
+/// Works until there is nothing more to be told; says what the API server refuses.
+pub async fn apply(
+    context: Context,
+    mut desired: watch::Receiver<Arc<Desired>>,
+    refusals: watch::Sender<Arc<Refusals>>,
+) {
     let mut owned = Owned::default();
     let mut listings = Listings::default();
     let mut later = Later::default();
-    let mut events: Events = Resource::ALL.into_iter().map(|resource| watch_one(&client, resource)).collect();
+    let mut events: Events = Resource::ALL.into_iter().map(|resource| watch_one(&context.client, resource)).collect();
     loop {
         let wanted = desired.borrow_and_update().clone();
         for manifest in owned.to_apply(&wanted).into_iter().cloned().collect::<Vec<_>>() {
@@ -40,25 +45,26 @@ pub async fn apply(client: Client, mut desired: watch::Receiver<Arc<Desired>>) {
             if later.holds(&key) {
                 continue;
             }
-            match apply_one(&client, &manifest, &owned.asked(&manifest)).await {
+            match apply_one(&context, &manifest, &owned.asked(&manifest)).await {
                 Ok(result) => {
                     later.forget(&key);
                     owned.applied(&manifest, &result);
                 }
-                Err(error) => later.failed(key, "applied", &error),
+                Err(error) => later.failed(key, "applied", manifest.gateway(), &error),
             }
         }
         // What was there before this process is known once all kinds were listed.
         let orphans = if listings.complete() { owned.to_delete(&wanted) } else { Vec::new() };
         for key in orphans.into_iter().filter(|key| !later.holds(key)).collect::<Vec<_>>() {
-            match delete(&client, &key).await {
+            match delete(&context, &key).await {
                 Ok(()) => {
                     later.forget(&key);
                     owned.gone(&key);
                 }
-                Err(error) => later.failed(key, "deleted", &error),
+                Err(error) => later.failed(key, "deleted", GatewayKey::default(), &error),
             }
         }
+        send_if_other(&refusals, later.refusals());
         let retry = later.next();
         tokio::select! {
             changed = desired.changed() => match changed {
@@ -75,35 +81,58 @@ pub async fn apply(client: Client, mut desired: watch::Receiver<Arc<Desired>>) {
 /// What failed, and when it is tried again: each time after twice as long.
 #[derive(Default)]
 struct Later {
-    waits: HashMap<Key, (Instant, Duration)>,
+    waits: HashMap<Key, Wait>,
+}
+
+struct Wait {
+    until: Instant,
+    pause: Duration,
+    /// What the API server finds wrong, and the Gateway that suffers from it.
+    refusal: Option<(GatewayKey, String)>,
 }
 
 impl Later {
     /// Whether it is too early to try again.
     fn holds(&self, key: &Key) -> bool {
-        self.waits.get(key).is_some_and(|(until, _)| Instant::now() < *until)
+        self.waits.get(key).is_some_and(|wait| Instant::now() < wait.until)
     }
 
     fn forget(&mut self, key: &Key) {
         self.waits.remove(key);
     }
 
-    fn failed(&mut self, key: Key, what: &str, error: &kube::Error) {
-        let pause = self.waits.get(&key).map_or(RETRY_MIN, |(_, pause)| (*pause * 2).min(RETRY_MAX));
+    /// What the API server refuses, by Gateway.
+    fn refusals(&self) -> Refusals {
+        let mut all = Refusals::new();
+        for (gateway, why) in self.waits.values().filter_map(|wait| wait.refusal.clone()) {
+            // Of several, always the same one.
+            let first = all.entry(gateway).or_insert_with(|| why.clone());
+            *first = why.min(first.clone());
+        }
+        all
+    }
+
+    fn failed(&mut self, key: Key, what: &str, gateway: GatewayKey, error: &kube::Error) {
+        let pause = self.waits.get(&key).map_or(RETRY_MIN, |wait| (wait.pause * 2).min(RETRY_MAX));
         let (_, _, kind, _) = key.resource.api();
         let (namespace, name) = (&key.namespace, &key.name);
+        let mut refusal = None;
         match error {
             // It goes with its namespace, and so will its Gateway.
             kube::Error::Api(status) if is_of_a_namespace_that_goes(status) => {}
-            kube::Error::Api(status) => tracing::warn!("{kind} {namespace}/{name} is not {what}: {}", status.message),
+            kube::Error::Api(status) => {
+                let why = format!("{kind} {namespace}/{name} is not {what}: {}", status.message);
+                tracing::warn!("{why}");
+                refusal = (Outcome::of(error) == Outcome::Refused).then_some((gateway, why));
+            }
             error => tracing::warn!("{kind} {namespace}/{name} is not {what}: {error}"),
         }
-        self.waits.insert(key, (Instant::now() + pause, pause));
+        self.waits.insert(key, Wait { until: Instant::now() + pause, pause, refusal });
     }
 
     /// Completes when something may be tried again.
     async fn next(&self) {
-        match self.waits.values().map(|(until, _)| *until).filter(|until| *until > Instant::now()).min() {
+        match self.waits.values().map(|wait| wait.until).filter(|until| *until > Instant::now()).min() {
             Some(until) => tokio::time::sleep_until(until).await,
             None => std::future::pending().await,
         }
@@ -175,15 +204,25 @@ fn api(client: &Client, resource: Resource, namespace: &str) -> Api<DynamicObjec
     }
 }
 
-async fn apply_one(client: &Client, manifest: &Manifest, object: &serde_json::Value) -> kube::Result<DynamicObject> {
-    let api = api(client, manifest.resource, &manifest.namespace);
+async fn apply_one(context: &Context, manifest: &Manifest, object: &serde_json::Value) -> kube::Result<DynamicObject> {
+    let (_, _, kind, _) = manifest.resource.api();
+    let api = api(&context.client, manifest.resource, &manifest.namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&manifest.name, &params, &Patch::Apply(object)).await
+    fail_point("apply", kind);
+    let result = api.patch(&manifest.name, &params, &Patch::Apply(object)).await;
+    fail_point("applied", kind);
+    context.metrics.wrote(kind, result.as_ref().map_or_else(Outcome::of, |_| Outcome::Written));
+    result
 }
 
-async fn delete(client: &Client, key: &Key) -> kube::Result<()> {
-    let api = api(client, key.resource, &key.namespace);
-    match api.delete(&key.name, &DeleteParams::background()).await {
+async fn delete(context: &Context, key: &Key) -> kube::Result<()> {
+    let (_, _, kind, _) = key.resource.api();
+    let api = api(&context.client, key.resource, &key.namespace);
+    fail_point("delete", kind);
+    let result = api.delete(&key.name, &DeleteParams::background()).await;
+    fail_point("deleted", kind);
+    context.metrics.wrote(kind, result.as_ref().map_or_else(Outcome::of, |_| Outcome::Deleted));
+    match result {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error),

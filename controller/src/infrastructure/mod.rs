@@ -8,7 +8,7 @@ mod owned;
 pub use apply::apply;
 pub use manifests::{Manifest, READ_ONLY_PORT, Resource, cluster_binding, manifests};
 pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, own_selector, pods_of};
-pub use owned::Desired;
+pub use owned::{Desired, GatewayKey};
 
 use portolan_crds::{Gateway, gateway_config::GatewayConfigSpec};
 use portolan_translate::{ListenerPort, ObjectName, Reference};
@@ -17,6 +17,9 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
+
+/// What the API server refuses of what is to run for a Gateway, by Gateway.
+pub type Refusals = BTreeMap<GatewayKey, String>;
 
 /// What is the same for all Gateways.
 #[derive(Clone, Debug)]

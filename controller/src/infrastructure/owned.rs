@@ -23,13 +23,16 @@ pub struct Key {
     pub name: String,
 }
 
+/// Namespace of a Gateway, and the value of its label.
+pub type GatewayKey = (String, String);
+
 /// What there is to be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
     /// All of these.
     pub manifests: Vec<Manifest>,
     /// What runs for these Gateways (namespace, label) stays as it is: they are not accepted for now.
-    pub kept: BTreeSet<(String, String)>,
+    pub kept: BTreeSet<GatewayKey>,
     /// Whether this is all; until then nothing is taken away.
     pub complete: bool,
 }
@@ -39,7 +42,7 @@ pub struct Desired {
 struct Seen {
     content: Content,
     version: u64,
-    gateway: (String, String),
+    gateway: GatewayKey,
 }
 
 /// A digest of what we say about an object, or of what it is.
@@ -67,7 +70,8 @@ pub struct Owned {
 impl Owned {
     /// An object was seen.
     pub fn see(&mut self, key: Key, object: &DynamicObject) {
-        let gateway = gateway_of(object);
+        let labels = object.metadata.labels.as_ref();
+        let gateway = gateway_of(|name| labels?.get(name).cloned(), &key.namespace);
         self.know_account(&key, object);
         self.seen.insert(key, Seen { content: content_of(object), version: version_of(object), gateway });
     }
@@ -144,11 +148,17 @@ impl From<&Manifest> for Key {
     }
 }
 
-/// Namespace and label of the Gateway for which an object runs.
-fn gateway_of(object: &DynamicObject) -> (String, String) {
-    let labels = object.metadata.labels.clone().unwrap_or_default();
-    let label = |name: &str| labels.get(name).cloned();
-    let namespace = label(NAMESPACE_LABEL).or(object.metadata.namespace.clone()).unwrap_or_default();
+impl Manifest {
+    /// The Gateway for which it runs.
+    pub fn gateway(&self) -> GatewayKey {
+        let labels = &self.object["metadata"]["labels"];
+        gateway_of(|name| labels[name].as_str().map(str::to_owned), &self.namespace)
+    }
+}
+
+/// The Gateway for which an object of these labels and this namespace runs.
+fn gateway_of(label: impl Fn(&str) -> Option<String>, namespace: &str) -> GatewayKey {
+    let namespace = label(NAMESPACE_LABEL).unwrap_or_else(|| namespace.to_owned());
     (namespace, label(GATEWAY_LABEL).unwrap_or_default())
 }
 

@@ -11,6 +11,7 @@ use portolan_crds::{
     listener_set::ListenerSetStatus,
     wasm_filter::WasmFilterStatus,
 };
+use portolan_translate::statuses::Conditioned;
 use serde::Serialize;
 
 /// The API admits no more parents of a route.
@@ -19,7 +20,7 @@ const PARENTS_MAX: usize = 32;
 const ANCESTORS_MAX: usize = 16;
 
 /// A status that we write.
-pub trait Written: Clone + Default + PartialEq + Serialize {
+pub trait Written: Clone + Conditioned + Default + PartialEq + Serialize {
     /// What the status should be, given what it is. `desired` is `None` where the object no longer concerns us.
     fn merged(desired: Option<&Self>, observed: &Self, now: Timestamp) -> Self;
 }

@@ -1,7 +1,8 @@
 //! What a round of writing has to do: the statuses that translation wants, beside those that were seen.
 
 use super::merge::{Written, to_write};
-use k8s_openapi::jiff::Timestamp;
+use crate::events::{News, news};
+use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
 use portolan_source::{
     Kind, ObjectName,
     kubernetes::{Observation, Observed},
@@ -28,8 +29,27 @@ pub struct Write {
     pub name: ObjectName,
     /// The version that it must still be at.
     pub resource_version: String,
+    /// The object, among all that ever had its name.
+    pub uid: String,
     /// The status; fields that are to go are null.
     pub status: Value,
+    /// What it says that the one before did not.
+    pub news: Vec<News>,
+}
+
+impl Write {
+    /// The object, for events about it.
+    pub fn object(&self) -> ObjectReference {
+        let namespace = Some(self.name.namespace.to_string()).filter(|namespace| !namespace.is_empty());
+        ObjectReference {
+            api_version: Some(self.kind.api_version().to_owned()),
+            kind: Some(self.kind.name().to_owned()),
+            name: Some(self.name.name.to_string()),
+            namespace,
+            uid: Some(self.uid.clone()),
+            ..ObjectReference::default()
+        }
+    }
 }
 
 impl Round {
@@ -65,13 +85,14 @@ impl Round {
     ) {
         let unwanted = see.iter().filter(|(name, _)| !want.contains_key(*name)).map(|(name, _)| (name, None));
         for (name, desired) in want.iter().map(|(name, status)| (name, Some(&**status))).chain(unwanted) {
-            let Some(Observation { resource_version, .. }) = self.observed.objects.get(&(kind, name.clone())) else {
+            let Some(Observation { resource_version, uid }) = self.observed.objects.get(&(kind, name.clone())) else {
                 continue;
             };
             let before = see.get(name).map(|status| &**status);
             if let Some(status) = to_write(desired, before, now) {
-                let (name, resource_version) = (name.clone(), resource_version.clone());
-                writes.push(Write { kind, name, resource_version, status: replacing(&status, before) });
+                let (name, resource_version, uid) = (name.clone(), resource_version.clone(), uid.clone());
+                let (news, status) = (news(before, &status), replacing(&status, before));
+                writes.push(Write { kind, name, resource_version, uid, status, news });
             }
         }
     }

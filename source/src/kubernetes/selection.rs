@@ -59,6 +59,16 @@ impl Selection {
         }
     }
 
+    /// What refers to the one object, if it is one that is referred to.
+    pub fn reference(&self) -> Option<Reference> {
+        let name = ObjectName::new(self.namespace.clone()?, self.name.clone()?);
+        match self.kind {
+            Kind::Secret => Some(Reference::Secret(name)),
+            Kind::ConfigMap => Some(Reference::ConfigMap(name)),
+            _ => None,
+        }
+    }
+
     /// The objects of a kind with some labels, in all namespaces.
     pub fn labelled(kind: Kind, labels: impl Into<Arc<str>>) -> Self {
         Self { labels: Some(labels.into()), ..Self::all(kind) }

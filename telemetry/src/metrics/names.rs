@@ -29,6 +29,12 @@ pub mod keys {
     pub const BACKEND: Key = "portolan.backend";
     pub const FILTER: Key = "portolan.filter";
     pub const FILTER_METRIC: Key = "portolan.filter.metric";
+    /// The kind of an object of the API.
+    pub const KIND: Key = "portolan.kind";
+    /// The type of a condition of a status.
+    pub const CONDITION: Key = "portolan.condition";
+    /// What became of a write.
+    pub const OUTCOME: Key = "portolan.outcome";
     pub const LIMIT: Key = "portolan.limit";
     pub const REASON: Key = "reason";
 }
@@ -143,6 +149,35 @@ pub static CONFIG_RELOAD_FAILURES: Metric<Counter> = Metric::counter(
     Unit::Count("{reload}"),
     "Configurations that could not be taken into service.",
 );
+
+/// Whether this controller is the one that writes.
+pub static CONTROLLER_LEADING: Metric<Gauge> = Metric::gauge(
+    "portolan.controller.leading",
+    Unit::Count("{controller}"),
+    "1 while this controller is the one that writes, else 0.",
+);
+/// Duration of one round of the controller, from what is seen to what is to be written.
+pub static CONTROLLER_RECONCILE_DURATION: Metric<Histogram> = Metric::histogram(
+    "portolan.controller.reconcile.duration",
+    Unit::Seconds,
+    "Time from what the controller sees to what it wants written.",
+    &layout::REQUEST_DURATION,
+);
+/// Writes of the controller to the API server.
+pub static CONTROLLER_WRITES: Metric<Counter> = Metric::counter(
+    "portolan.controller.writes",
+    Unit::Count("{write}"),
+    "Writes of the controller to the API server, by kind and outcome.",
+);
+/// Objects whose conditions say that something is wrong.
+pub static CONTROLLER_PROBLEMS: Metric<Gauge> = Metric::gauge(
+    "portolan.controller.problems",
+    Unit::Count("{object}"),
+    "Objects of which a condition says that something is wrong, by kind and condition.",
+);
+/// Objects that the controller sees.
+pub static CONTROLLER_OBJECTS: Metric<Gauge> =
+    Metric::gauge("portolan.controller.objects", Unit::Count("{object}"), "Objects that the controller sees, by kind.");
 
 /// Access log lines dropped, because the queue was full or the file could not be written.
 pub static ACCESS_LOG_DROPPED: Metric<Counter> =

@@ -25,11 +25,18 @@ pub(super) fn pending(addresses: &GatewayAddresses) -> Option<Refusal> {
     }
 }
 
-/// Why the Gateway is not at the addresses where it should be.
+/// Why the Gateway is not run as it should be, or not at the addresses where it should be.
 pub(super) fn unprogrammed(addresses: &GatewayAddresses) -> Option<Refusal> {
+    if let Some(why) = &addresses.refused {
+        return Some(refusal("Invalid", why.as_str()));
+    }
     if !addresses.unusable.is_empty() {
         let all: Vec<_> = addresses.unusable.iter().map(|(address, why)| format!("{address}: {why}")).collect();
         return Some(refusal("AddressNotUsable", format!("spec.addresses: {}", all.join("; "))));
+    }
+    if !addresses.awaited.is_empty() {
+        let all = addresses.awaited.join(", ");
+        return Some(refusal("AddressNotAssigned", format!("spec.addresses: {all}: not assigned yet")));
     }
     addresses.assigned.is_empty().then(|| refusal("AddressNotAssigned", "no address is assigned to the Gateway yet"))
 }

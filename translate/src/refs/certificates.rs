@@ -63,9 +63,12 @@ impl Certificates {
         if !grants.allow(from, to) {
             return Err(CertificateError::NotPermitted(to.not_permitted(from)));
         }
-        read.push(Reference::Secret(name.clone()));
+        let looked_for = Reference::Secret(name.clone());
+        let forbidden = edges.forbidden.contains(&looked_for);
+        read.push(looked_for);
         let Some(secret) = objects.secrets.get(&name) else {
-            return Err(CertificateError::Invalid(format!("Secret {name} does not exist"), None));
+            let why = if forbidden { "may not be read by the controller" } else { "does not exist" };
+            return Err(CertificateError::Invalid(format!("Secret {name} {why}"), None));
         };
         let read = self.read.entry(name.clone()).or_insert_with(|| certified_key(secret).map(Arc::new));
         read.clone().map_err(|why| {

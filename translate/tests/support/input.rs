@@ -3,7 +3,7 @@
 
 use super::certificates;
 use portolan_translate::{
-    Edges, ObjectName, Objects,
+    Edges, ObjectName, Objects, Reference,
     edges::{ClientPort, GatewayAddresses},
     snapshot::Transport,
 };
@@ -71,8 +71,13 @@ fn override_edges(edges: &mut Edges, said: &Value) {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let assigned = list("assigned").iter().map(|ip| text(ip).parse().unwrap()).collect();
         let unusable = list("unusable").iter().map(|one| (text(&one["address"]), text(&one["why"]))).collect();
-        edges.gateways.insert(name(&gateway), GatewayAddresses { assigned, unusable, ..Default::default() });
+        let awaited = list("awaited").iter().map(text).collect();
+        let refused = addresses["refused"].as_str().map(str::to_owned);
+        let addresses = GatewayAddresses { assigned, awaited, unusable, refused, ..Default::default() };
+        edges.gateways.insert(name(&gateway), addresses);
     }
+    let forbidden = said["forbiddenSecrets"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    edges.forbidden.extend(forbidden.map(|secret| Reference::Secret(name(secret))));
     for (declared, bind) in entries("binds") {
         let (declared, transport) = match declared.strip_suffix("/udp") {
             Some(declared) => (declared, Transport::Udp),

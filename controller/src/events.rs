@@ -1,0 +1,142 @@
+//! Events that tell what became of an object: `kubectl describe` shows them. They say what a status says, at the time
+//! when it begins to be so.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use portolan_crds::Condition;
+use portolan_translate::statuses::{Conditioned, is_problem};
+use std::time::Duration;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+/// Events that wait to be sent; there are no more of them until some were.
+const WAITING_MAX: usize = 256;
+/// Time between two events, at least.
+const PACE: Duration = Duration::from_millis(50);
+/// The API admits no longer note.
+const NOTE_BYTES_MAX: usize = 1000;
+
+/// Something that became of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    part: String,
+    condition: Condition,
+}
+
+/// Takes events for sending.
+#[derive(Clone, Debug)]
+pub struct Events(mpsc::Sender<(ObjectReference, News)>);
+
+/// What a status says that it did not say before: what is wrong, and what no longer is.
+pub fn news<T: Conditioned>(before: Option<&T>, now: &T) -> Vec<News> {
+    let was = |part, condition: &Condition| {
+        let mut all = before.into_iter().flat_map(T::conditions);
+        all.find(|(before, old)| *before == part && old.type_ == condition.type_).map(|(_, old)| old)
+    };
+    let worth_telling = now.conditions().filter(|(part, condition)| match was(*part, condition) {
+        Some(old) if (&old.status, &old.reason) == (&condition.status, &condition.reason) => false,
+        Some(old) => is_problem(condition) || is_problem(old),
+        None => is_problem(condition),
+    });
+    worth_telling.map(|(part, condition)| News { part: part.to_string(), condition: condition.clone() }).collect()
+}
+
+impl Events {
+    /// Sends what it is given, in the background.
+    pub fn new(client: Client, instance: Option<String>) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(send(client, instance, receiver));
+        Self(sender)
+    }
+
+    /// Tells of an object, unless there is too much to tell already.
+    pub fn tell(&self, object: &ObjectReference, news: Vec<News>) {
+        for one in news {
+            if self.0.try_send((object.clone(), one)).is_err() {
+                tracing::debug!(object = object.name, "an event is left out: there are too many");
+            }
+        }
+    }
+}
+
+async fn send(client: Client, instance: Option<String>, mut waiting: mpsc::Receiver<(ObjectReference, News)>) {
+    let recorder = Recorder::new(client, Reporter { controller: crate::CONTROLLER_NAME.to_owned(), instance });
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while let Some((object, news)) = waiting.recv().await {
+        pace.tick().await;
+        if let Err(error) = recorder.publish(&news.event(), &object).await {
+            tracing::debug!(object = object.name, "an event is not sent: {error}");
+        }
+    }
+}
+
+impl News {
+    fn event(&self) -> Event {
+        let Self { part, condition } = self;
+        let part = part.trim_start_matches(", ");
+        let about = if part.is_empty() { String::new() } else { format!("{part}: ") };
+        let mut note = format!("{about}{}={} {}", condition.type_, condition.status, condition.message);
+        note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+        // What takes a moment by its nature is no warning.
+        let soon = ["Pending", "AddressNotAssigned"].contains(&condition.reason.as_str());
+        let type_ = if is_problem(condition) && !soon { EventType::Warning } else { EventType::Normal };
+        Event {
+            type_,
+            reason: condition.reason.clone(),
+            note: Some(note.trim_end().to_owned()),
+            action: condition.type_.clone(),
+            secondary: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+    use portolan_crds::gateway::GatewayStatus;
+
+    fn status(programmed: &str, reason: &str) -> GatewayStatus {
+        let condition = Condition {
+            type_: "Programmed".to_owned(),
+            status: programmed.to_owned(),
+            reason: reason.to_owned(),
+            message: "why".to_owned(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        GatewayStatus { conditions: vec![condition], ..GatewayStatus::default() }
+    }
+
+    fn told(before: &GatewayStatus, now: &GatewayStatus) -> Vec<(String, bool)> {
+        let events = news(Some(before), now);
+        let events = events.iter().map(News::event);
+        events.map(|event| (event.reason, matches!(event.type_, EventType::Warning))).collect()
+    }
+
+    #[test]
+    fn what_becomes_wrong_and_what_becomes_right_again_is_told_once() {
+        let (new, pending) = (status("Unknown", "Pending"), status("False", "AddressNotAssigned"));
+        let (good, bad) = (status("True", "Programmed"), status("False", "Invalid"));
+        assert_eq!(told(&new, &good), [], "nothing was wrong");
+        assert_eq!(told(&new, &pending), [("AddressNotAssigned".to_owned(), false)]);
+        assert_eq!(told(&pending, &good), [("Programmed".to_owned(), false)]);
+        assert_eq!(told(&good, &bad), [("Invalid".to_owned(), true)]);
+        assert_eq!(told(&bad, &bad), []);
+        assert_eq!(news(Some(&good), &bad)[0].event().note.as_deref(), Some("Programmed=False why"));
+    }
+
+    #[test]
+    fn a_note_is_cut_to_what_the_api_admits() {
+        let mut long = status("False", "Invalid");
+        long.conditions[0].message = "ü".repeat(2000);
+        let note = news(None, &long)[0].event().note.expect("it says why");
+        assert!((NOTE_BYTES_MAX - 1..=NOTE_BYTES_MAX).contains(&note.len()));
+    }
+}
