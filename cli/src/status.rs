@@ -1,7 +1,9 @@
-//! `portolan status`: listeners, routes, backends and filters of a running engine, with their numbers.
+//! `portolan status`: listeners, routes, backends and filters of a running engine, with their numbers; or what a cluster
+//! has of ours.
 
 use crate::{
     admin::{Status, client},
+    cluster,
     table::Table,
 };
 use anyhow::Result;
@@ -13,6 +15,14 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 it answered; 2 it did not.")]
 pub struct StatusArgs {
+    /// Show the Gateways, routes and filters of the cluster that the kubeconfig names
+    #[arg(long, conflicts_with_all = ["admin", "state_dir", "gateway", "watch"])]
+    cluster: bool,
+
+    /// Ask a ready pod of this Gateway of the cluster that the kubeconfig names
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with_all = ["admin", "state_dir"])]
+    gateway: Option<String>,
+
     /// Ask this admin port [default: that of the running `portolan dev`]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -46,16 +56,22 @@ const SAMPLE: Duration = Duration::from_millis(500);
 
 /// Shows the status.
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
-    let admin = client::address(args.admin, args.state_dir.as_deref())?;
+    if args.cluster {
+        return show_cluster(args.output);
+    }
+    let asked = match &args.gateway {
+        Some(gateway) => Asked::Gateway(gateway),
+        None => Asked::Admin(client::address(args.admin, args.state_dir.as_deref())?),
+    };
     client::block_on(async {
-        let mut before: Status = client::get(admin, "/status").await?;
+        let mut before = asked.status().await?;
         if args.output == Output::Json {
             println!("{}", serde_json::to_string_pretty(&before)?);
             return Ok(ExitCode::SUCCESS);
         }
         tokio::time::sleep(SAMPLE).await;
         loop {
-            let now: Status = client::get(admin, "/status").await?;
+            let now = asked.status().await?;
             if args.watch && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
                 print!("\x1b[H\x1b[2J");
             }
@@ -67,6 +83,30 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
             tokio::time::sleep(EVERY).await;
         }
     })
+}
+
+/// Who is asked.
+enum Asked<'a> {
+    Admin(SocketAddr),
+    Gateway(&'a str),
+}
+
+impl Asked<'_> {
+    async fn status(&self) -> Result<Status> {
+        match self {
+            Self::Admin(address) => client::get(*address, "/status").await,
+            Self::Gateway(gateway) => cluster::ask_gateway(gateway, "/status").await,
+        }
+    }
+}
+
+fn show_cluster(output: Output) -> Result<ExitCode> {
+    let overview = client::block_on(cluster::overview::overview())?;
+    match output {
+        Output::Text => print!("{overview}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&overview)?),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn text(before: &Status, now: &Status) -> String {

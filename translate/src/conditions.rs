@@ -108,7 +108,7 @@ pub(crate) fn created(meta: &ObjectMeta) -> i64 {
 
 impl RouteKind {
     /// The kind as the API writes it.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::HTTPRoute => "HTTPRoute",
             Self::GRPCRoute => "GRPCRoute",

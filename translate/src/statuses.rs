@@ -150,7 +150,7 @@ impl Statuses {
 }
 
 /// The kinds of routes, in the order in which statuses list them.
-pub(crate) const ROUTE_KINDS: [RouteKind; 5] =
+pub const ROUTE_KINDS: [RouteKind; 5] =
     [RouteKind::HTTPRoute, RouteKind::GRPCRoute, RouteKind::TLSRoute, RouteKind::TCPRoute, RouteKind::UDPRoute];
 
 fn reported<'a, T: Conditioned>(kind: &'static str, map: &'a StatusMap<T>) -> impl Iterator<Item = Reported<'a>> {

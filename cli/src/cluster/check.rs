@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// Kinds that are looked at.
-const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 11] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -143,23 +143,36 @@ fn bundle(crd: &CustomResourceDefinition) -> Finding {
     }
 }
 
-/// Whether some controller leads.
-async fn controller(client: &Client) -> Result<Finding> {
+/// The controller that led last.
+pub(super) struct Leader {
+    /// `namespace/pod`.
+    pub name: String,
+    namespace: String,
+    /// Whether it still does.
+    pub alive: bool,
+}
+
+/// The controller that led last, if one ever did.
+pub(super) async fn leader(client: &Client) -> Result<Option<Leader>> {
     let api: Api<Lease> = Api::all(client.clone());
     let leases = api.list(&ListParams::default().fields(&format!("metadata.name={LEASE}"))).await;
-    let leases = leases.context("cannot list Leases")?.items;
-    let Some(spec) = leases.first().and_then(|lease| lease.spec.as_ref()) else {
-        return Ok(problem("no controller has ever led", "helm install portolan; then see the logs of its Deployment"));
-    };
-    let namespace = leases[0].metadata.namespace.as_deref().unwrap_or_default();
-    let held = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty());
-    let age = spec.renew_time.as_ref().map(|time| Timestamp::now().as_second() - time.0.as_second());
+    let Some(lease) = leases.context("cannot list Leases")?.items.into_iter().next() else { return Ok(None) };
+    let (namespace, spec) = (lease.metadata.namespace.unwrap_or_default(), lease.spec.unwrap_or_default());
+    let holder = spec.holder_identity.unwrap_or_default();
+    let age = spec.renew_time.map(|time| Timestamp::now().as_second() - time.0.as_second());
     let seconds = i64::from(spec.lease_duration_seconds.unwrap_or(15));
-    Ok(match (held, age) {
-        (Some(holder), Some(age)) if age <= seconds => ok(format!("the controller {namespace}/{holder} leads")),
-        _ => problem(
+    let alive = !holder.is_empty() && age.is_some_and(|age| age <= seconds);
+    Ok(Some(Leader { name: format!("{namespace}/{holder}"), namespace, alive }))
+}
+
+/// Whether some controller leads.
+async fn controller(client: &Client) -> Result<Finding> {
+    Ok(match leader(client).await? {
+        None => problem("no controller has ever led", "helm install portolan; then see the logs of its Deployment"),
+        Some(leader) if leader.alive => ok(format!("the controller {} leads", leader.name)),
+        Some(leader) => problem(
             "no controller leads: statuses are not written",
-            format!("kubectl logs -n {namespace} -l app.kubernetes.io/name=portolan-controller"),
+            format!("kubectl logs -n {} -l app.kubernetes.io/name=portolan-controller", leader.namespace),
         ),
     })
 }

@@ -1,6 +1,7 @@
 //! What other commands do with a cluster: look at all of it, and ask a gateway's pod.
 
 pub mod check;
+pub mod overview;
 mod pods;
 
 pub use pods::ask_gateway;

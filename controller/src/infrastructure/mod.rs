@@ -7,7 +7,7 @@ mod owned;
 
 pub use apply::apply;
 pub use manifests::{Manifest, READ_ONLY_PORT, Resource, cluster_binding, manifests};
-pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, own_selector, pods_of};
+pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, gateway_label, own_selector, pods_of};
 pub use owned::{Desired, GatewayKey};
 
 use portolan_crds::{Gateway, gateway_config::GatewayConfigSpec};

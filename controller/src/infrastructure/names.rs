@@ -37,15 +37,20 @@ impl Names {
     pub fn of(gateway: &ObjectName, class: &str) -> Self {
         Self {
             own: bounded(format!("{}-{class}", gateway.name)),
-            label: bounded(gateway.name.to_string()),
+            label: gateway_label(gateway),
             elsewhere: bounded(format!("portolan-{}-{}", gateway.namespace, gateway.name)),
         }
     }
 }
 
+/// The value of [`GATEWAY_LABEL`] on all that runs for a Gateway.
+pub fn gateway_label(gateway: &ObjectName) -> String {
+    bounded(gateway.name.to_string())
+}
+
 /// Selects the pods of a Gateway.
 pub fn pods_of(gateway: &ObjectName) -> String {
-    format!("{GATEWAY_LABEL}={}", bounded(gateway.name.to_string()))
+    format!("{GATEWAY_LABEL}={}", gateway_label(gateway))
 }
 
 impl Names {
