@@ -22,9 +22,10 @@ test: filters ## Run every test that needs no cluster
 	python3 -m unittest discover -q -s e2e/cluster/tests -t e2e/cluster
 	PYTHONPATH=e2e/cluster python3 -m unittest discover -q -s e2e/conformance/tests -t e2e/conformance
 
-lint: deps ## Formatting and clippy, warnings as errors
+lint: deps ## Formatting, clippy with warnings as errors, licences and duplicates of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@tools/cargo-deny --locked check licenses bans sources
 
 e2e: strict conformance faults cluster-down ## All that runs against a running portolan, on a cluster and off it
 
@@ -51,6 +52,7 @@ conformance: cluster-deps ## Run the Gateway API's conformance suite; RUN=HTTPRo
 
 faults: cluster-deps ## Break things on the cluster: pods, nodes, the API server, etcd, the controller, objects
 	$(CARGO) build -p portolan
+	PYTHONPATH=e2e/cluster python3 -m unittest discover -q -s e2e/harness/tests -t e2e/harness
 	@e2e/faults/run
 
 release: filters ## Build the binary that ships, by a profile of itself under load
