@@ -58,6 +58,26 @@ async fn a_broken_connection_is_tried_again_where_the_rule_asks_for_retries() {
 }
 
 #[tokio::test]
+async fn there_are_no_more_retries_than_the_rule_says_even_after_a_connection_that_was_kept() {
+    let dev = serving("retry: {attempts: 2, backoff: 10ms}").await;
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(dev.ask("http://a.test:8080/").status().await, 200, "a connection is kept");
+        let failing = dev.ask(&format!("http://a.test:8080/?echo-fail=key={key},times=3,status=close"));
+        assert_eq!(failing.status().await, 502, "three tries, all of which failed");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_the_backoff_at_least() {
+    let dev = serving("retry: {codes: [503], attempts: 1, backoff: 400ms}").await;
+    for key in ["a", "b", "c", "d"] {
+        let answer = dev.ask(&format!("http://a.test:8080/?echo-fail=key={key},times=1,status=503")).send().await;
+        assert_eq!(answer.status(), 200);
+        assert!(answer.0.latency >= std::time::Duration::from_millis(400), "{:?}", answer.0.latency);
+    }
+}
+
+#[tokio::test]
 async fn a_retry_gets_its_own_time() {
     let dev = serving("timeouts: {backendRequest: 1s}\nretry: {attempts: 1, backoff: 10ms}").await;
     // Both tries are late: the answer is the gateway's, after two of them.
@@ -82,6 +102,20 @@ async fn an_endpoint_that_refuses_connections_is_passed_over() {
     let dev = Dev::start([web(), deployment("one", 1), service, one_rule("route", rule)]).await;
     let tally = dev.ask("http://a.test:8080/").many(40, 1).await;
     assert_eq!((tally.status(200), tally.failed()), (40, 0), "{tally:?}");
+}
+
+#[tokio::test]
+async fn the_one_endpoint_of_three_that_answers_is_found() {
+    let [one, two] = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [one, two] = [one, two].map(|bound| bound.local_addr().unwrap());
+    let slices = [slice("one", "gone-one", one), slice("one", "gone-two", two)].join("\n---\n");
+    let service = format!("{}\n---\n{slices}", service("one", "one", "- {port: 8080}"));
+    let rule = "backendRefs: [{name: one, port: 8080}]";
+    let dev = Dev::start([web(), deployment("one", 1), service, one_rule("route", rule)]).await;
+    // Until both are known to be dead, the one retry that nobody asks for may find the other one.
+    let first = dev.ask("http://a.test:8080/").many(100, 1).await;
+    let then = dev.ask("http://a.test:8080/").many(200, 1).await;
+    assert_eq!((then.status(200), then.failed()), (200, 0), "{first:?}, then {then:?}");
 }
 
 #[tokio::test]

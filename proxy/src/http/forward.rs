@@ -295,7 +295,7 @@ impl Outbound<'_> {
     /// Whether the route asks for another try after an answer with this status, and there can be one.
     fn wants_again(&self, status: StatusCode, replay: &Replay, tries: &mut Tries) -> bool {
         let Some(retry) = self.retry() else { return false };
-        let wanted = retry.codes.contains(&status.as_u16()) && tries.asked < retry.attempts;
+        let wanted = retry.codes.contains(&status.as_u16()) && tries.number() < retry.attempts;
         if !wanted || matches!(replay, Replay::Once) || !self.within_budget() {
             return false;
         }
@@ -307,15 +307,18 @@ impl Outbound<'_> {
     fn again_after(&self, failure: Failure, replay: &Replay, tries: &mut Tries) -> Result<RequestBody, RequestError> {
         let Failure { error, body, harmless } = failure;
         let Some(body) = replay.again().or(body) else { return Err(error) };
-        let connection_failed = matches!(error.kind, ErrorKind::UpstreamConnect | ErrorKind::UpstreamReset);
-        if harmless && connection_failed && !tries.unasked {
+        let (refused, reset) = (error.kind == ErrorKind::UpstreamConnect, error.kind == ErrorKind::UpstreamReset);
+        let left = self.retry().map(|retry| tries.number() < retry.attempts);
+        // A connection that was closed while it was idle is no word of the backend; where the route says how often and
+        // when to try again, all else is as it says.
+        let unasked = if left.is_some() { reset } else { reset || refused };
+        if harmless && unasked && !tries.unasked && left != Some(false) {
             tries.unasked = true;
             tries.fresh = true;
             return Ok(body);
         }
-        let asked = self.retry().is_some_and(|retry| tries.asked < retry.attempts);
-        let retriable = connection_failed || error.kind == ErrorKind::UpstreamTimeout;
-        if asked && retriable && self.within_budget() {
+        let retriable = refused || reset || error.kind == ErrorKind::UpstreamTimeout;
+        if left == Some(true) && retriable && self.within_budget() {
             tries.asked += 1;
             tries.fresh = true;
             return Ok(body);
@@ -361,9 +364,10 @@ fn counts_against_endpoint(kind: ErrorKind) -> bool {
     )
 }
 
-/// Between half of the time and one and a half, so that retries of many clients do not come at once.
+/// The time, which is the least that there must be between two tries, and up to half of it more, so that retries of many
+/// clients do not come at once.
 fn jittered(backoff: Duration, rng: &crate::rng::Rng) -> Duration {
-    backoff.mul_f64(0.5 + rng.below(1000) as f64 / 1000.0)
+    backoff.mul_f64(1.0 + rng.below(500) as f64 / 1000.0)
 }
 
 /// Metrics of one try.

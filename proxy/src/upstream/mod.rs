@@ -223,5 +223,7 @@ fn pick_of<'a>(list: &'a [Rc<EndpointState>], rng: &Rng, tried: Option<SocketAdd
     }
     let second = (first + 1 + rng.below(fitting - 1)) % fitting;
     let (first, second, now) = (nth(first), nth(second), clock::now_coarse());
-    if first.cost(now) <= second.cost(now) { first } else { second }
+    // Where too many are ejected to leave them out, they are still the worse ones: none is cheaper than it seems.
+    let cost = |state: &EndpointState| (ejected > 0 && state.health.is_ejected(now_ms), state.cost(now));
+    if cost(first) <= cost(second) { first } else { second }
 }
