@@ -153,6 +153,9 @@ impl Serving {
         self.admin.tell(Told { statuses: translation.statuses.clone(), known: known(Arc::new(edges)) });
         let (generation, failures) = self.engine.publish(translation.snapshot.clone());
         self.loads.loaded(generation);
+        if !failures.is_empty() {
+            self.loads.failed();
+        }
         let filters = &translation.snapshot.wasm_filters;
         self.engine.shared().wasm.retain(|name| filters.iter().any(|filter| filter.name.to_string() == name));
         (self.previous.insert(translation), failures)

@@ -5,6 +5,7 @@ use crate::{
     CONTROLLER_NAME, Generations,
     infrastructure::{GATEWAY_LABEL, Names, OWN_LABELS, Refusals},
     replicas::{Answers, Question, Questions, verdict},
+    versions::Bundles,
 };
 use k8s_openapi::{api::discovery::v1::EndpointSlice, jiff::Timestamp};
 use portolan_crds::Gateway;
@@ -35,6 +36,8 @@ pub struct Known<'a> {
     pub refusals: &'a Refusals,
     /// What the controller may not read.
     pub forbidden: BTreeSet<Reference>,
+    /// The versions of the Gateway API's CRDs.
+    pub bundles: Arc<Bundles>,
     /// The time.
     pub now: Timestamp,
 }
@@ -68,6 +71,7 @@ pub fn edges(
         gateways: gateways.collect(),
         last_certificates: certificates.look(&objects.secrets),
         forbidden: known.forbidden,
+        bundles: known.bundles,
         modules,
         ..Edges::default()
     }

@@ -12,6 +12,7 @@ mod metrics;
 mod reconcile;
 mod replicas;
 mod status;
+mod versions;
 
 pub use edges::ModuleOutcomes;
 pub use fail_point::set_up as set_up_fail_points;
@@ -20,6 +21,7 @@ pub use infrastructure::{GATEWAY_LABEL, Settings, gateway_label, own_selector, p
 pub use leader::{Identity, LEASE};
 pub use metrics::Metrics;
 pub use reconcile::{Health, Options, run};
+pub use versions::BUNDLE_VERSION;
 
 /// Our name in `GatewayClass.spec.controllerName` and in statuses.
 pub const CONTROLLER_NAME: &str = "portolan.dev/gateway-controller";

@@ -8,6 +8,7 @@ use crate::{
     leader::{Identity, elect, step_down},
     replicas::{self, Answers, Questions},
     status,
+    versions::{self, Bundles},
 };
 use anyhow::Result;
 use k8s_openapi::jiff::Timestamp;
@@ -55,6 +56,7 @@ struct Reconciler {
     follower: Follower,
     answers: watch::Receiver<Arc<Answers>>,
     refusals: watch::Receiver<Arc<Refusals>>,
+    bundles: watch::Receiver<Option<Arc<Bundles>>>,
     certificates: LastCertificates,
     previous: Option<Translation>,
     /// Whether some address is waited for.
@@ -94,6 +96,8 @@ impl Reconciler {
         let (rounds, rounds_written) = watch::channel(status::Round::default());
         let (desired, desired_applied) = watch::channel(Arc::default());
         let (refuse, refusals) = watch::channel(Arc::default());
+        let (see, bundles) = watch::channel(None);
+        tokio::spawn(versions::follow(client.clone(), see));
         let name = options.identity.as_ref().map(|identity| identity.name.clone());
         let events = Events::new(client.clone(), name);
         let context = Context { client, metrics: options.metrics.clone(), events };
@@ -107,6 +111,7 @@ impl Reconciler {
             follower,
             answers,
             refusals,
+            bundles,
             certificates: LastCertificates::default(),
             previous: None,
             awaiting: false,
@@ -123,12 +128,16 @@ impl Reconciler {
             self.complaints.tell(&view);
             let leading = *self.leading.borrow_and_update();
             self.options.metrics.leads(leading);
-            self.health.send_replace(Health { complete: view.complete, leading });
+            let bundles = self.bundles.borrow_and_update().clone();
+            let complete = view.complete && bundles.is_some();
+            self.health.send_replace(Health { complete, leading });
             // Before all is known, a missing object says nothing.
-            if view.complete {
+            if let Some(bundles) = bundles.filter(|_| complete) {
                 let began = Instant::now();
-                let statuses = tokio::task::block_in_place(|| self.reconcile(&view));
-                self.options.metrics.reconciled(view, statuses, began.elapsed());
+                let statuses = tokio::task::block_in_place(|| self.reconcile(&view, bundles));
+                // Who stands by asks no gateway what it has loaded, so that all seem not to be programmed.
+                let said = if leading { statuses } else { Arc::default() };
+                self.options.metrics.reconciled(view, said, began.elapsed());
             }
             let look_again = async {
                 match self.awaiting {
@@ -140,18 +149,20 @@ impl Reconciler {
                 changed = self.follower.views.changed() => changed?,
                 changed = self.answers.changed() => changed?,
                 changed = self.refusals.changed() => changed?,
+                changed = self.bundles.changed() => changed?,
                 changed = self.leading.changed() => changed?,
                 () = look_again => {}
             }
         }
     }
 
-    fn reconcile(&mut self, view: &View) -> Arc<Statuses> {
+    fn reconcile(&mut self, view: &View, bundles: Arc<Bundles>) -> Arc<Statuses> {
         let objects = &view.objects;
         let asked = questions(objects);
         let modules = (self.options.modules)(objects);
         let (answers, refusals) = (self.answers.borrow_and_update().clone(), self.refusals.borrow_and_update().clone());
-        let known = Known { answers: &answers, refusals: &refusals, forbidden: forbidden(view), now: Timestamp::now() };
+        let (forbidden, now) = (forbidden(view), Timestamp::now());
+        let known = Known { answers: &answers, refusals: &refusals, forbidden, bundles, now };
         let edges = edges(objects, &asked, known, &mut self.certificates, modules);
         self.awaiting = edges.gateways.values().any(|addresses| !addresses.awaited.is_empty());
         let translation = translate(objects, &edges, self.previous.as_ref());

@@ -34,6 +34,8 @@ pub struct Edges {
     pub last_certificates: BTreeMap<ObjectName, Arc<Secret>>,
     /// Secrets and ConfigMaps that may not be read, so that nobody knows whether they exist.
     pub forbidden: BTreeSet<Reference>,
+    /// The versions of the Gateway API's CRDs by their names, where there are CRDs; empty where one does not say.
+    pub bundles: Arc<BTreeMap<Arc<str>, Arc<str>>>,
     /// Modules of WasmFilters: their digest once loaded and compiled, or what went wrong.
     pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
 }
@@ -63,6 +65,7 @@ impl Edges {
             clients: _,
             last_certificates,
             forbidden,
+            bundles,
             modules,
         } = self;
         *controller_name == other.controller_name
@@ -73,6 +76,7 @@ impl Edges {
             && *frontends == other.frontends
             && *last_certificates == other.last_certificates
             && *forbidden == other.forbidden
+            && *bundles == other.bundles
             && *modules == other.modules
     }
 }

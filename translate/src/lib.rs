@@ -24,7 +24,7 @@ mod translation;
 mod wasm_filters;
 
 pub use edges::Edges;
-pub use gateway::gateway_config;
+pub use gateway::{gateway_config, is_supported_bundle};
 pub use last_certificates::LastCertificates;
 pub use objects::{ObjectName, Objects};
 pub use references::{Reference, References};

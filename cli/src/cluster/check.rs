@@ -8,10 +8,10 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::ListParams};
-use portolan_controller::{CONTROLLER_NAME, LEASE};
+use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE};
 use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP};
 use portolan_source::{Kind, kubernetes::View};
-use portolan_translate::statuses::Reported;
+use portolan_translate::{is_supported_bundle, statuses::Reported};
 use serde::Serialize;
 use std::fmt;
 
@@ -31,9 +31,6 @@ pub(super) const KINDS: [Kind; 11] = [
 ];
 /// The oldest Kubernetes that evaluates the rules of the Gateway API's CRDs.
 const KUBERNETES_MINOR_MIN: u32 = 31;
-/// The version of the Gateway API that Portolan is written for.
-const BUNDLE: &str = "v1.6";
-
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
@@ -133,13 +130,13 @@ async fn crds(client: &Client) -> Result<Vec<Finding>> {
 fn bundle(crd: &CustomResourceDefinition) -> Finding {
     let annotation = |name: &str| {
         let annotations = crd.metadata.annotations.as_ref();
-        annotations.and_then(|all| all.get(&format!("{GATEWAY_GROUP}/{name}"))).map_or("unknown", String::as_str)
+        annotations.and_then(|all| all.get(name)).map_or("unknown", String::as_str)
     };
-    let (version, channel) = (annotation("bundle-version"), annotation("channel"));
+    let (version, channel) = (annotation(BUNDLE_VERSION), annotation("gateway.networking.k8s.io/channel"));
     let what = format!("the Gateway API's CRDs are of {version}, {channel} channel");
-    match version.starts_with(BUNDLE) {
+    match is_supported_bundle(version) {
         true => ok(what),
-        false => warning(what, format!("Portolan is written for {BUNDLE}: fields that it does not know are not seen")),
+        false => warning(what, "install those of v1.6: of others, fields that Portolan does not know are not seen"),
     }
 }
 

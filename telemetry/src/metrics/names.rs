@@ -143,11 +143,11 @@ pub static CONFIG_GENERATION: Metric<Gauge> = Metric::gauge(
 /// Configurations taken into service.
 pub static CONFIG_RELOADS: Metric<Counter> =
     Metric::counter("portolan.config.reloads", Unit::Count("{reload}"), "Configurations taken into service.");
-/// Configurations that were not taken into service.
+/// Configurations of which a part was not taken into service.
 pub static CONFIG_RELOAD_FAILURES: Metric<Counter> = Metric::counter(
     "portolan.config.reload.failures",
     Unit::Count("{reload}"),
-    "Configurations that could not be taken into service.",
+    "Configurations of which a part could not be taken into service, such as a port that is taken.",
 );
 
 /// Whether this controller is the one that writes.

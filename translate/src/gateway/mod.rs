@@ -12,6 +12,7 @@ mod status;
 mod tls;
 
 pub(crate) use class::class_statuses;
+pub use class::is_supported_bundle;
 pub(crate) use collect::collect;
 pub(crate) use listener::{ListenerEntry, Protocol};
 pub use parameters::gateway_config;
