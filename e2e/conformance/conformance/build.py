@@ -1,8 +1,11 @@
 """Builds the suite's test binary and the images that its manifests name, from Go modules, into the cache."""
 
+import json
 import os
 import re
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 from minicluster import programs
@@ -26,7 +29,8 @@ def go(*arguments: str, log: Path | None = None) -> str:
 
 def home() -> Path:
     """The folder in the cache for the suite of the version that this tree names."""
-    sources = [HERE / "go.mod", HERE / "go.sum", HERE / "conformance_test.go"]
+    own = [path for path in (HERE / "own").rglob("*") if path.is_file()]
+    sources = [HERE / "go.mod", HERE / "go.sum", HERE / "conformance_test.go", *own]
     return cache().parent / "conformance" / programs.key(sources, go("env", "GOVERSION").strip())
 
 
@@ -47,6 +51,17 @@ def suite(progress: Progress) -> Path:
         programs.forget_old(home())
         progress("built the conformance suite")
     return binary
+
+
+def tests() -> list[dict]:
+    """What the test binary tells of each test, the suite's and our own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = Path(scratch) / "tests.json"
+        ran = subprocess.run([home() / "conformance.test", "-test.run=^TestList$", f"-list-tests={listed}"],
+                             capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise Failure(f"the test binary does not list its tests:\n{ran.stdout}{ran.stderr}")
+        return json.loads(listed.read_text())
 
 
 def images(binaries: Path, progress: Progress) -> list[Path]:

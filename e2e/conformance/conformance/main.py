@@ -12,16 +12,17 @@ from minicluster import lifecycle
 from minicluster.places import CONTROL, Cluster
 from minicluster.run import Failure, Progress, run
 
-from conformance import build, outcomes, report
+from conformance import build, outcomes, report, selection
 
 PROFILES = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "GATEWAY-UDP")
 # In MetalLB's pool for those who ask, and in none of its pools.
 USABLE, UNUSABLE = "172.30.0.200", "172.30.0.250"
 BASE_NAMESPACES = ("gateway-conformance-infra", "gateway-conformance-app-backend", "gateway-conformance-web-backend")
 DESCRIPTION = """\
-Runs the Gateway API's official conformance suite against Portolan. On the cluster of two nodes (`make cluster-up`; it
-is brought up if it is not), Portolan is installed from this tree first. With KUBECONFIG set, the suite runs against
-that cluster as it is: Portolan must be installed there, and Gateways' addresses be reachable from here.
+Runs the Gateway API's official conformance suite against Portolan, and our own tests after it. On the cluster of two
+nodes (`make cluster-up`; it is brought up if it is not), Portolan is installed from this tree first. With KUBECONFIG
+set, they run against that cluster as it is: Portolan must be installed there, and Gateways' addresses be reachable from
+here.
 """
 
 
@@ -111,13 +112,12 @@ def run_suite(target, options: argparse.Namespace, progress: Progress) -> int:
     results = build.ROOT / "target/e2e/conformance"
     results.mkdir(parents=True, exist_ok=True)
     events, written = results / "events.json", results / "report.yaml"
-    words = [str(target.suite), "-test.v=test2json", f"-test.timeout={options.timeout}", "-test.run=TestConformance",
-             "-gateway-class=portolan", f"-conformance-profiles={','.join(PROFILES)}", *target.addresses(),
+    words = [str(target.suite), "-test.v=test2json", f"-test.timeout={options.timeout}",
+             *selection.words(options.run, build.tests()), "-gateway-class=portolan",
+             f"-conformance-profiles={','.join(PROFILES)}", *target.addresses(),
              "-organization=portolan", "-project=portolan", "-url=https://github.com/portolan/portolan",
              f"-version={build.version()}", "-contact=https://github.com/portolan/portolan/issues",
              f"-report-output={written}"]
-    if options.run:
-        words.append(f"-run-test={options.run}")
     (results / "command").write_text(shlex.join(words) + "\n")
     with events.open("w") as out:
         suite = subprocess.Popen(target.command(["go", "tool", "test2json", "-t", *words]), env=target.environment(),

@@ -5,13 +5,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ROOT = "TestConformance/"
+# What runs the suite's tests, and what runs our own.
+ROOTS = ("TestConformance/", "TestOwn/")
 ACTIONS = {"pass": "pass", "fail": "fail", "skip": "skip"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one test of the suite."""
+    """What became of one test, of the suite or of our own."""
 
     name: str
     result: str  # pass, fail, skip, or unfinished
@@ -26,14 +27,19 @@ def read(lines: Iterable[str]) -> dict[str, Outcome]:
             event = json.loads(line)
         except ValueError:
             continue
-        name = event.get("Test", "").removeprefix(ROOT)
-        if not event.get("Test", "").startswith(ROOT) or "/" in name:
+        name = below_root(event.get("Test", ""))
+        if not name or "/" in name:
             continue
         if event["Action"] == "run":
             outcomes[name] = Outcome(name, "unfinished", 0.0)
         elif event["Action"] in ACTIONS:
             outcomes[name] = Outcome(name, ACTIONS[event["Action"]], event.get("Elapsed", 0.0))
     return outcomes
+
+
+def below_root(test: str) -> str:
+    """The name of a test or of its part, without that of what runs it; empty for what is of neither."""
+    return next((test.removeprefix(root) for root in ROOTS if test.startswith(root)), "")
 
 
 def output_of(lines: Iterable[str], name: str) -> list[str]:
@@ -44,7 +50,7 @@ def output_of(lines: Iterable[str], name: str) -> list[str]:
             event = json.loads(line)
         except ValueError:
             continue
-        test = event.get("Test", "")
-        if event.get("Action") == "output" and (test == ROOT + name or test.startswith(f"{ROOT}{name}/")):
+        test = below_root(event.get("Test", ""))
+        if event.get("Action") == "output" and (test == name or test.startswith(f"{name}/")):
             said.append(event["Output"].rstrip("\n"))
     return said

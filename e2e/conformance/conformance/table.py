@@ -14,23 +14,67 @@ The reports in the format of the Gateway API project are beside this page.
 | test | profiles | result | seconds |
 |---|---|---|---|
 """
+OWN_HEAD = """
+## Tests of our own
+
+These are Portolan's, not the Gateway API project's: neither the count above nor the reports know them. They hold
+Portolan to the specification where it claims or serves what the suite {version} does not test.
+{features}
+
+{summary}
+
+| test | what it shows | result | seconds |
+|---|---|---|---|
+"""
 
 
 def page(tests: list[dict], outcomes: dict[str, Outcome], version: str, kubernetes: str) -> str:
-    """The page for the tests that concern a gateway; those of the mesh are left out."""
-    rows, counts = [], {"pass": 0, "fail": 0, "skip": 0, "unfinished": 0, "not run": 0}
+    """The page for the tests that concern a gateway; those of the mesh are left out, and our own stand apart."""
+    official = [test for test in tests if not test["own"] and not is_of_mesh(test)]
+    own = [test for test in tests if test["own"]]
+    rows = [f"| {title(test)} | {profiles(test)} | {ending(test, outcomes)} |" for test in official]
+    head = HEAD.format(version=version, kubernetes=kubernetes, summary=summary(official, outcomes))
+    return head + "\n".join(rows) + "\n" + own_section(tests, own, outcomes, version)
+
+
+def own_section(tests: list[dict], own: list[dict], outcomes: dict[str, Outcome], version: str) -> str:
+    """What is said of our own tests."""
+    if not own:
+        return ""
+    theirs = {feature for test in tests if not test["own"] for feature in test["features"]}
+    alone = sorted({feature for test in own for feature in test["features"]} - theirs)
+    told = f"Features that they alone test: {', '.join(alone)}." if alone else "The suite tests all their features."
+    rows = [f"| {title(test)} | {test['description']} | {ending(test, outcomes)} |" for test in own]
+    head = OWN_HEAD.format(version=version, features=told, summary=summary(own, outcomes))
+    return head + "\n".join(rows) + "\n"
+
+
+def summary(tests: list[dict], outcomes: dict[str, Outcome]) -> str:
+    """How many ended how."""
+    counts = {"pass": 0, "fail": 0, "skip": 0, "unfinished": 0, "not run": 0}
     for test in tests:
-        if is_of_mesh(test):
-            continue
-        outcome = outcomes.get(test["name"])
-        result = outcome.result if outcome else "not run"
-        counts[result] += 1
-        seconds = f"{outcome.seconds:.1f}" if outcome else ""
-        profiles = ", ".join(name for name in test["profiles"] if not name.startswith("MESH")) or "none"
-        name = test["name"] + (" (provisional)" if test["provisional"] else "")
-        rows.append(f"| {name} | {profiles} | {result} | {seconds} |")
-    summary = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
-    return HEAD.format(version=version, kubernetes=kubernetes, summary=f"**{summary}**") + "\n".join(rows) + "\n"
+        counts[result(test, outcomes)] += 1
+    return f"**{', '.join(f'{count} {what}' for what, count in counts.items() if count)}**"
+
+
+def result(test: dict, outcomes: dict[str, Outcome]) -> str:
+    outcome = outcomes.get(test["name"])
+    return outcome.result if outcome else "not run"
+
+
+def ending(test: dict, outcomes: dict[str, Outcome]) -> str:
+    """The cells of result and time."""
+    outcome = outcomes.get(test["name"])
+    seconds = f"{outcome.seconds:.1f}" if outcome else ""
+    return f"{result(test, outcomes)} | {seconds}"
+
+
+def title(test: dict) -> str:
+    return test["name"] + (" (provisional)" if test["provisional"] else "")
+
+
+def profiles(test: dict) -> str:
+    return ", ".join(name for name in test["profiles"] if not name.startswith("MESH")) or "none"
 
 
 def is_of_mesh(test: dict) -> bool:
