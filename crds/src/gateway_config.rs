@@ -9,37 +9,40 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 resource!(
-    /// How gateways are run; named by `parametersRef` of a GatewayClass or by `infrastructure.parametersRef` of a Gateway.
+    /// How gateways are run: those of a class, whose GatewayClass names it in `spec.parametersRef`, or one, whose
+    /// Gateway names it in `spec.infrastructure.parametersRef`.
     GatewayConfig, "gatewayconfigs", PORTOLAN_GROUP, "v1alpha1", NamespaceResourceScope, GatewayConfigSpec, NoStatus
 );
 
 /// How gateways are run. What a Gateway's own GatewayConfig gives stands in place of what its class's gives, field by
-/// field of the first level.
+/// field of the first level; `replicas` and `autoscaling` count as one field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewayConfigSpec {
-    /// Pods; 2 unless it is given, or as `autoscaling` says.
+    /// Pods of each gateway; 2 unless it is given, or as `autoscaling` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
-    /// Pods by load, in place of `replicas`.
+    /// Pods by load, in place of `replicas`: a HorizontalPodAutoscaler for each gateway. The cluster must measure the
+    /// use of CPU, and `resources` must ask for cpu.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// What each pod asks for and may use, in Kubernetes' own words: the API server judges them.
+    /// What each pod asks for and may use, in Kubernetes' own words: the API server judges them. Requests of 100m cpu
+    /// and 64Mi memory unless it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Value>,
-    /// Nodes that pods may run on, by their labels.
+    /// Labels of the nodes that pods may run on; all nodes unless it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<BTreeMap<String, String>>,
     /// Taints of nodes that pods tolerate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerations: Option<Vec<Value>>,
-    /// Where pods run, in Kubernetes' own words.
+    /// Where pods run, in Kubernetes' own words. Besides it, pods are spread over nodes as far as that goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Value>,
     /// The Service that gives the Gateway its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceConfig>,
-    /// What the gateway logs about itself; Info unless it is given.
+    /// What the gateway logs about itself: this level, and worse; Info unless it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_level: Option<LogLevel>,
     /// What the gateway tells about requests.
@@ -51,12 +54,12 @@ pub struct GatewayConfigSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaling {
-    /// Fewest pods; 2 unless it is given.
+    /// Fewest pods; 2 unless it is given, or `max_replicas` if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_replicas: Option<u32>,
     /// Most pods.
     pub max_replicas: u32,
-    /// The use of CPU, in percent of what pods ask for, that is aimed at; 80 unless it is given.
+    /// The use of CPU that is aimed at, in percent of what pods ask for; 80 unless it is given.
     #[serde(rename = "targetCPUUtilizationPercentage", default, skip_serializing_if = "Option::is_none")]
     pub target_cpu_utilization_percentage: Option<u32>,
 }
@@ -65,17 +68,18 @@ pub struct Autoscaling {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceConfig {
-    /// LoadBalancer unless it is given.
+    /// What gives the address; LoadBalancer unless it is given.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<ServiceType>,
-    /// Annotations, for whoever gives the address.
+    /// Annotations of the Service, for whoever gives the address.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Which of several load balancers gives the address.
+    /// Which of several load balancers gives the address; for type LoadBalancer alone. Kubernetes does not let it be
+    /// changed while the Service is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_balancer_class: Option<String>,
-    /// Cluster (unless it is given): every node takes traffic and clients' addresses are lost; Local: only nodes with a
-    /// pod do, and clients' addresses are kept.
+    /// Which nodes take traffic; not for type ClusterIP. Cluster (unless it is given): every node, and clients'
+    /// addresses are lost; Local: nodes with a pod, and clients' addresses are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
 }
@@ -118,10 +122,11 @@ pub enum LogLevel {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Telemetry {
-    /// Where traces and metrics are sent: the URL of an OTLP receiver over gRPC. Nowhere unless it is given.
+    /// Where traces and metrics are sent: the URL (http or https) of an OTLP receiver over gRPC. Nowhere unless it is
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
-    /// Percent of traces that are sampled where the client does not say; none unless it is given.
+    /// Percent of the requests that are traced, where the client does not say; 0 unless it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_sampling_percentage: Option<u32>,
     /// Where requests are logged; nowhere unless it is given.

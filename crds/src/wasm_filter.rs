@@ -7,29 +7,31 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 resource!(
-    /// A Wasm module that sees requests and responses; named by `filters[].extensionRef` of HTTPRoute and GRPCRoute.
+    /// A Wasm module (Proxy-Wasm) that sees requests and responses, and may change or answer them. HTTPRoutes and
+    /// GRPCRoutes of its namespace name it in a filter of the type ExtensionRef.
     WasmFilter, "wasmfilters", PORTOLAN_GROUP, "v1alpha1", NamespaceResourceScope, WasmFilterSpec, WasmFilterStatus
 );
 
-/// What is run, how, and what it may do.
+/// What is run, how, and what it may do. Of `config` and `config_from` only one may be given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WasmFilterSpec {
     /// Where the module comes from.
     pub module: WasmModule,
-    /// Configuration, any JSON; a string is handed over as it is, anything else as JSON text.
+    /// The filter's configuration, any JSON; a string is handed over as it is, anything else as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<serde_json::Value>,
-    /// Or configuration from an object of the same namespace.
+    /// The filter's configuration, from an object of its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_from: Option<ConfigSource>,
-    /// What happens when the filter cannot run; Closed unless it is given.
+    /// What becomes of requests when the filter fails or its module is not loaded; Closed unless it is given. For a
+    /// filter that is not accepted or not resolved they are answered with 500.
     #[serde(default)]
     pub failure_mode: FailureMode,
     /// What the filter may use.
     #[serde(default)]
     pub limits: WasmLimits,
-    /// Services that it may call.
+    /// Services that the filter may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<WasmService>,
 }
@@ -38,19 +40,20 @@ pub struct WasmFilterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WasmModule {
-    /// A path, relative to the manifest's file; for `portolan dev` only.
+    /// A path, relative to the manifest's file; for `portolan dev` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// A key (`binaryData`) of a ConfigMap in the filter's namespace.
+    /// A key below `binaryData` of a ConfigMap in the filter's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<KeySelector>,
-    /// An https URL.
+    /// An https URL; `sha256` must be given with it. Not supported yet: such a filter is not accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// An OCI artifact, `registry/repository@sha256:…`.
+    /// An OCI artifact at a fixed digest, `registry/repository@sha256:…`. Not supported yet: such a filter is not
+    /// accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oci: Option<String>,
-    /// SHA-256 of the module in hex; another digest is refused.
+    /// SHA-256 of the module, in hex; a module with another one is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -76,13 +79,13 @@ pub struct ConfigSource {
     pub secret: Option<KeySelector>,
 }
 
-/// What happens to requests when a filter cannot run.
+/// What becomes of requests when a filter fails or its module is not loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureMode {
     /// They are answered with 503.
     #[default]
     Closed,
-    /// They go on without this filter (and no other).
+    /// They go on, through all filters but this one.
     Open,
 }
 
@@ -90,12 +93,12 @@ pub enum FailureMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WasmLimits {
-    /// CPU time of one call into the module; 10ms unless it is given.
+    /// Time of one call into the module; 10ms unless it is given, at most 10s.
     pub time_per_call: Duration,
-    /// Linear memory of one instance in bytes, written as a Kubernetes quantity; 64Mi unless it is given.
+    /// Memory of one instance in bytes, written as a Kubernetes quantity; 64Mi unless it is given, from 64Ki to 4Gi.
     #[serde(with = "quantity")]
     pub memory: u64,
-    /// Instances per worker; 1 unless it is given.
+    /// Instances on each of a gateway's workers; 1 unless it is given.
     pub instances: u16,
 }
 
@@ -119,18 +122,18 @@ pub struct WasmService {
 pub struct WasmServiceReference {
     /// Name of the Service.
     pub name: String,
-    /// Namespace; the filter's unless it is given.
+    /// Namespace of the Service; the filter's unless it is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Port of the Service.
     pub port: u16,
 }
 
-/// Observed state of a WasmFilter.
+/// What became of a WasmFilter, as the controller found it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WasmFilterStatus {
-    /// Accepted, ResolvedRefs, Programmed.
+    /// What holds of the filter: Accepted, ResolvedRefs, Programmed.
     pub conditions: Vec<Condition>,
 }
 

@@ -1,6 +1,8 @@
 //! GatewayConfig's CRD, which is written by hand, agrees with its types: what the types can say the CRD takes.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod common;
+
 use portolan_crds::{
     GatewayConfig, ObjectMeta,
     gateway_config::{
@@ -10,6 +12,7 @@ use portolan_crds::{
     schema::{Schema, lookup},
 };
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn schema() -> &'static Schema {
     lookup("portolan.dev/v1alpha1", "GatewayConfig").unwrap()
@@ -39,7 +42,7 @@ fn the_crd_has_every_field_of_the_types() {
             tolerations: Some(vec![json!({"key": "edge"})]),
             affinity: Some(json!({"nodeAffinity": {}})),
             service: Some(ServiceConfig {
-                kind: Some(ServiceType::NodePort),
+                kind: Some(ServiceType::LoadBalancer),
                 annotations: [("a".to_owned(), "b".to_owned())].into(),
                 load_balancer_class: Some("example.com/lb".to_owned()),
                 external_traffic_policy: Some(ExternalTrafficPolicy::Local),
@@ -60,19 +63,112 @@ fn the_crd_has_every_field_of_the_types() {
 }
 
 #[test]
-fn each_rule_refuses_what_it_is_there_for() {
+fn each_field_refuses_what_it_does_not_take() {
     for (spec, at) in [
         (json!({"replicas": -1}), "spec.replicas: "),
         (json!({"autoscaling": {}}), "spec.autoscaling.maxReplicas: "),
-        (json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}), "spec.autoscaling: "),
+        (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 2}}), "spec.autoscaling.minReplicas: "),
+        (json!({"autoscaling": {"maxReplicas": 0}}), "spec.autoscaling.maxReplicas: "),
         (json!({"service": {"type": "ExternalName"}}), "spec.service.type: "),
         (json!({"service": {"externalTrafficPolicy": "local"}}), "spec.service.externalTrafficPolicy: "),
+        (json!({"service": {"loadBalancerClass": "a b"}}), "spec.service.loadBalancerClass: "),
+        (json!({"nodeSelector": {"pool": "edge!"}}), "spec.nodeSelector"),
         (json!({"logLevel": "info"}), "spec.logLevel: "),
-        (json!({"telemetry": {"otlpEndpoint": "collector:4317"}}), "spec.telemetry.otlpEndpoint: "),
+        (json!({"telemetry": {"accessLog": "stdout"}}), "spec.telemetry.accessLog: "),
         (json!({"telemetry": {"traceSamplingPercentage": 101}}), "spec.telemetry.traceSamplingPercentage: "),
     ] {
         let errors = errors(spec.clone());
         assert!(errors.iter().any(|error| error.starts_with(at)), "{spec}: {errors:#?}");
     }
     assert_eq!(errors(json!({})), Vec::<String>::new());
+}
+
+/// Each rule between fields, what is just right for it, and what breaks it and nothing else.
+fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
+    let service = |fields: Value| json!({ "service": fields });
+    let endpoint = |url: &str| json!({"telemetry": {"otlpEndpoint": url}});
+    let autoscaling = |min: u32, max: u32| json!({"autoscaling": {"minReplicas": min, "maxReplicas": max}});
+    vec![
+        (
+            "spec: replicas and autoscaling are given, but only one may be",
+            vec![json!({"replicas": 3}), json!({"autoscaling": {"maxReplicas": 3}})],
+            vec![json!({"replicas": 3, "autoscaling": {"maxReplicas": 3}})],
+        ),
+        (
+            "spec.autoscaling: minReplicas is more than maxReplicas",
+            vec![autoscaling(2, 3), autoscaling(3, 3), json!({"autoscaling": {"maxReplicas": 1}})],
+            vec![autoscaling(4, 3)],
+        ),
+        (
+            "spec.service: externalTrafficPolicy is given, but nothing from outside comes to the type ClusterIP",
+            vec![
+                service(json!({"externalTrafficPolicy": "Local"})),
+                service(json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"})),
+                service(json!({"type": "NodePort", "externalTrafficPolicy": "Cluster"})),
+                service(json!({"type": "ClusterIP"})),
+            ],
+            vec![
+                service(json!({"type": "ClusterIP", "externalTrafficPolicy": "Local"})),
+                service(json!({"type": "ClusterIP", "externalTrafficPolicy": "Cluster"})),
+            ],
+        ),
+        (
+            "spec.service: loadBalancerClass is given, but the type is not LoadBalancer",
+            vec![
+                service(json!({"loadBalancerClass": "lb"})),
+                service(json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/lb"})),
+                service(json!({"type": "NodePort"})),
+            ],
+            vec![
+                service(json!({"type": "NodePort", "loadBalancerClass": "example.com/lb"})),
+                service(json!({"type": "ClusterIP", "loadBalancerClass": "lb"})),
+            ],
+        ),
+        (
+            "spec.telemetry.otlpEndpoint: must be the URL of a receiver, http or https, as \
+             http://collector.observability:4317",
+            [
+                "http://collector.observability:4317",
+                "https://otlp.example.com",
+                "https://otlp.example.com/",
+                "http://10.0.0.1:4317",
+                "http://[2001:db8::1]:4317",
+            ]
+            .map(endpoint)
+            .into(),
+            [
+                "collector:4317",
+                "grpc://collector:4317",
+                "http://",
+                "http://:4317",
+                "http://a b",
+                "http://user:word@collector",
+                "http://collector:port",
+                "see http://collector:4317",
+            ]
+            .map(endpoint)
+            .into(),
+        ),
+    ]
+}
+
+#[test]
+fn each_rule_takes_what_is_right_and_refuses_what_is_not() {
+    for (message, right, wrong) in rules() {
+        for spec in right {
+            assert_eq!(errors(spec.clone()), Vec::<String>::new(), "{message}: {spec}");
+        }
+        for spec in wrong {
+            let errors = errors(spec.clone());
+            assert_eq!(errors.len(), 1, "{message}: {spec}: {errors:#?}");
+            let (field, text) = message.split_once(": ").unwrap();
+            assert!(errors[0].starts_with(&format!("{field}: ")) && errors[0].ends_with(text), "{spec}: {errors:#?}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_of_the_crd_is_tried() {
+    let tried: BTreeSet<String> = rules().into_iter().map(|(message, _, _)| message.to_owned()).collect();
+    assert_eq!(tried, common::rules("portolan.dev_gatewayconfigs.yaml"));
 }

@@ -2,6 +2,8 @@
 //! defaults of both are the same. (`types.rs` proves the other direction.)
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod common;
+
 use portolan_crds::{
     Condition, Duration, ObjectMeta, WasmFilter,
     schema::{Schema, lookup},
@@ -11,7 +13,7 @@ use portolan_crds::{
     },
 };
 use serde_json::{Value, json};
-use std::time;
+use std::{collections::BTreeSet, time};
 
 fn schema() -> &'static Schema {
     lookup("portolan.dev/v1alpha1", "WasmFilter").unwrap()
@@ -84,46 +86,125 @@ fn the_crds_defaults_are_those_of_the_types() {
     assert_eq!(defaulted.status.unwrap().conditions[0].reason, "Pending");
 }
 
+/// A filter that needs no more than the module, but for one field.
+fn with(field: &str, value: Value) -> Value {
+    let mut spec = json!({"module": {"file": "a.wasm"}});
+    spec[field] = value;
+    spec
+}
+
 #[test]
-fn each_rule_refuses_what_it_is_there_for() {
-    let with = |field: &str, value: Value| {
-        let mut spec = json!({"module": {"file": "a.wasm"}});
-        spec[field] = value;
-        errors(spec)
-    };
+fn each_field_refuses_what_it_does_not_take() {
     let service = |name: &str| json!({"name": name, "service": {"name": "a", "port": 80}});
+    let oci = |digest: &str| json!({ "oci": format!("a.b/c@{digest}") });
     for (field, value, at) in [
-        ("module", json!({}), "spec.module: "),
-        ("module", json!({"file": "a", "oci": format!("a.b/c@sha256:{}", "0".repeat(64))}), "spec.module: "),
-        ("module", json!({"url": "https://a.b/c"}), "spec.module: "),
         ("module", json!({"url": "http://a.b/c", "sha256": "0".repeat(64)}), "spec.module.url: "),
         ("module", json!({"oci": "a.b/c:latest"}), "spec.module.oci: "),
+        ("module", oci(&format!("sha256:{}", "0".repeat(63))), "spec.module.oci: "),
+        ("module", oci(&format!("sha512:{}", "0".repeat(64))), "spec.module.oci: "),
         ("module", json!({"file": "a", "sha256": "F".repeat(64)}), "spec.module.sha256: "),
+        ("module", json!({"file": "a", "sha256": "f".repeat(63)}), "spec.module.sha256: "),
+        ("module", json!({"file": "a", "sha256": format!("sha256:{}", "f".repeat(57))}), "spec.module.sha256: "),
         ("module", json!({"configMap": {"name": "a"}}), "spec.module.configMap.key: "),
-        ("configFrom", json!({}), "spec.configFrom: "),
+        ("module", json!({"configMap": {"name": "A", "key": "k"}}), "spec.module.configMap.name: "),
+        ("module", json!({"configMap": {"name": "a", "key": "k/k"}}), "spec.module.configMap.key: "),
         ("failureMode", json!("open"), "spec.failureMode: "),
-        ("limits", json!({"timePerCall": "0s"}), "spec.limits.timePerCall: "),
-        ("limits", json!({"timePerCall": "11s"}), "spec.limits.timePerCall: "),
         ("limits", json!({"timePerCall": "1.5s"}), "spec.limits.timePerCall: "),
-        ("limits", json!({"memory": "1"}), "spec.limits.memory: "),
-        ("limits", json!({"memory": 65535}), "spec.limits.memory: "),
-        ("limits", json!({"memory": "5Gi"}), "spec.limits.memory: "),
         ("limits", json!({"memory": "64MB"}), "spec.limits.memory: "),
         ("limits", json!({"memory": true}), "spec.limits.memory: "),
         ("limits", json!({"instances": 0}), "spec.limits.instances: "),
         ("services", json!([service("a"), service("a")]), "spec.services[1]: "),
         ("services", json!([{"name": "a", "service": {"name": "a"}}]), "spec.services[0].service.port: "),
     ] {
-        let errors = with(field, value.clone());
+        let errors = errors(with(field, value.clone()));
         assert!(errors.iter().any(|error| error.starts_with(at)), "{field} {value}: {errors:#?}");
     }
     for (field, value) in [
+        ("module", oci(&format!("sha256:{}", "0f".repeat(32)))),
+        ("module", json!({"configMap": {"name": "filters", "key": "a.wasm"}, "sha256": "0f".repeat(32)})),
         ("config", json!("text")),
         ("config", json!([1, {"a": null}])),
         ("limits", json!({"timePerCall": "10s", "memory": "4Gi", "instances": 256})),
-        ("limits", json!({"timePerCall": "1ms", "memory": 65536})),
         ("services", json!([service("a"), service("outbound|80||b")])),
     ] {
-        assert_eq!(with(field, value.clone()), Vec::<String>::new(), "{field} {value}");
+        assert_eq!(errors(with(field, value.clone())), Vec::<String>::new(), "{field} {value}");
     }
+}
+
+/// Each rule between fields, what is just right for it, and what breaks it and nothing else.
+fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
+    let module = |module: Value| with("module", module);
+    let limits = |limit: &str, value: Value| with("limits", json!({ limit: value }));
+    let oci = || json!(format!("a.b/c@sha256:{}", "0".repeat(64)));
+    let (key, digest) = (json!({"name": "n", "key": "k"}), json!("0".repeat(64)));
+    vec![
+        (
+            "spec.module: exactly one of file, configMap, url and oci must be given",
+            vec![
+                module(json!({"file": "a"})),
+                module(json!({ "configMap": key })),
+                module(json!({"url": "https://a.b/c", "sha256": digest})),
+                module(json!({ "oci": oci() })),
+            ],
+            vec![
+                module(json!({})),
+                module(json!({ "sha256": digest })),
+                module(json!({"file": "a", "oci": oci()})),
+                module(json!({"file": "a", "configMap": key})),
+                module(json!({"configMap": key, "url": "https://a.b/c", "sha256": digest})),
+            ],
+        ),
+        (
+            "spec.module: sha256 must be given with url",
+            vec![module(json!({"url": "https://a.b/c", "sha256": digest}))],
+            vec![module(json!({"url": "https://a.b/c"}))],
+        ),
+        (
+            "spec.configFrom: exactly one of configMap and secret must be given",
+            vec![with("configFrom", json!({ "configMap": key })), with("configFrom", json!({ "secret": key }))],
+            vec![with("configFrom", json!({})), with("configFrom", json!({"configMap": key, "secret": key}))],
+        ),
+        (
+            "spec.limits.timePerCall: must be more than 0s and at most 10s",
+            vec![limits("timePerCall", json!("1ms")), limits("timePerCall", json!("10s"))],
+            vec![limits("timePerCall", json!("0s")), limits("timePerCall", json!("10s1ms"))],
+        ),
+        (
+            "spec.limits.memory: must be at least 64Ki (one page of Wasm) and at most 4Gi",
+            vec![limits("memory", json!(65536)), limits("memory", json!("64Ki")), limits("memory", json!("4Gi"))],
+            vec![limits("memory", json!(65535)), limits("memory", json!("1")), limits("memory", json!("5Gi"))],
+        ),
+    ]
+}
+
+#[test]
+fn each_rule_takes_what_is_right_and_refuses_what_is_not() {
+    for (message, right, wrong) in rules() {
+        for spec in right {
+            assert_eq!(errors(spec.clone()), Vec::<String>::new(), "{message}: {spec}");
+        }
+        for spec in wrong {
+            let errors = errors(spec.clone());
+            assert_eq!(errors.len(), 1, "{message}: {spec}: {errors:#?}");
+            let (field, text) = message.split_once(": ").unwrap();
+            assert!(errors[0].starts_with(&format!("{field}: ")) && errors[0].ends_with(text), "{spec}: {errors:#?}");
+        }
+    }
+}
+
+/// `config` may be any JSON, which rules do not see: so this is no rule.
+#[test]
+fn config_and_config_from_exclude_one_another() {
+    let from = json!({"secret": {"name": "n", "key": "k"}});
+    let mut spec = with("config", json!({"a": 1}));
+    assert_eq!(errors(spec.clone()), Vec::<String>::new());
+    assert_eq!(errors(with("configFrom", from.clone())), Vec::<String>::new());
+    spec["configFrom"] = from;
+    assert_eq!(errors(spec), ["spec: Invalid value: \"object\": must not have config and configFrom together"]);
+}
+
+#[test]
+fn every_rule_of_the_crd_is_tried() {
+    let tried: BTreeSet<String> = rules().into_iter().map(|(message, _, _)| message.to_owned()).collect();
+    assert_eq!(tried, common::rules("portolan.dev_wasmfilters.yaml"));
 }

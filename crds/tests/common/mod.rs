@@ -6,6 +6,7 @@ mod yaml;
 
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -40,4 +41,25 @@ pub fn documents(folder: &str) -> Vec<(String, Value)> {
 /// The schema of a document's kind, if it is one of ours.
 pub fn schema_of(object: &Value) -> Option<&'static portolan_crds::schema::Schema> {
     portolan_crds::schema::lookup(object["apiVersion"].as_str()?, object["kind"].as_str()?)
+}
+
+/// What the rules of a kind's CRD say to who breaks them, with where they stand: `spec.module: …`.
+pub fn rules(file: &str) -> BTreeSet<String> {
+    fn collect(schema: &Value, path: &str, rules: &mut BTreeSet<String>) {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            rules.insert(format!("{path}: {}", rule["message"].as_str().unwrap()));
+        }
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            collect(schema, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, rules);
+        }
+        for (keyword, below) in [("items", "[]"), ("additionalProperties", ".*")] {
+            if schema[keyword].is_object() {
+                collect(&schema[keyword], &format!("{path}{below}"), rules);
+            }
+        }
+    }
+    let (_, crd) = documents("yaml").into_iter().find(|(name, _)| name == file).unwrap();
+    let mut rules = BTreeSet::new();
+    collect(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut rules);
+    rules
 }
