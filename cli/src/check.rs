@@ -1,6 +1,11 @@
 //! `portolan check`: what would become of a directory of manifests, without serving it.
 
-use crate::{admin::client, cluster, dev_problems, modules::Modules, stage::Stage};
+use crate::{
+    admin::client,
+    cluster, dev_problems,
+    modules::{Files, Modules},
+    stage::Stage,
+};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use portolan_dev::{
@@ -85,7 +90,7 @@ pub fn translated(directory: PathBuf) -> Result<(Loaded, Translation)> {
     let loaded = Directory::new(directory).load();
     let scratch = tempfile::tempdir()?;
     let allocator = Arc::new(Allocator::open(scratch.path(), Layout::detect())?);
-    let mut stage = Stage::new(allocator, Ca::open(scratch.path())?, Modules::new(None));
+    let mut stage = Stage::new(allocator, Ca::open(scratch.path())?, Modules::new(None, Files::Read));
     let set = stage.set(&loaded.objects, std::iter::empty());
     let translation = translate(&set.objects, &set.edges, None);
     Ok((loaded, translation))

@@ -1,11 +1,14 @@
 //! Wasm modules of WasmFilters: read, verified and compiled once per content. Reads files and ConfigMaps, never a network.
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use portolan_crds::WasmFilter;
 use portolan_source::{ObjectName, Objects};
 use portolan_translate::snapshot::ModuleDigest;
 use portolan_wasm::{Digest256, EngineConfig, EngineError, Module, WasmEngine};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fs::File,
+    io::Read,
     path::PathBuf,
     sync::Arc,
 };
@@ -18,12 +21,33 @@ pub struct Modules {
     engine: Option<WasmEngine>,
     cache: Option<PathBuf>,
     compiled: HashMap<ModuleDigest, Result<Arc<Module>, Arc<str>>>,
+    files: Files,
+    /// What came of filters whose modules lie in ConfigMaps, for as long as both are the same.
+    known: HashMap<ObjectName, Known>,
 }
+
+/// Whether a filter may name a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// Whoever writes the filter is whoever runs the program.
+    Read,
+    /// Files are those of a pod, which whoever writes the filter has no business with.
+    Refused,
+}
+
+struct Known {
+    filter: Arc<WasmFilter>,
+    map: Arc<ConfigMap>,
+    outcome: Result<ModuleDigest, Arc<str>>,
+}
+
+/// The longest module that is read from a file, in bytes.
+const MODULE_BYTES_MAX: u64 = 64 << 20;
 
 impl Modules {
     /// No modules yet. Compiled code is kept below `cache`, if that is given.
-    pub fn new(cache: Option<PathBuf>) -> Self {
-        Self { engine: None, cache, compiled: HashMap::new() }
+    pub fn new(cache: Option<PathBuf>, files: Files) -> Self {
+        Self { engine: None, cache, compiled: HashMap::new(), files, known: HashMap::new() }
     }
 
     /// Loads the modules of all filters; forgets modules that no filter names any more.
@@ -36,6 +60,7 @@ impl Modules {
             }
             outcomes.insert(name.clone(), outcome);
         }
+        self.known.retain(|name, _| outcomes.contains_key(name));
         let used: BTreeSet<&ModuleDigest> = outcomes.values().flatten().collect();
         self.compiled.retain(|digest, _| used.contains(digest));
         outcomes
@@ -49,11 +74,39 @@ impl Modules {
     fn load_one(
         &mut self,
         name: &ObjectName,
-        filter: &WasmFilter,
+        filter: &Arc<WasmFilter>,
         objects: &Objects,
     ) -> Result<ModuleDigest, Arc<str>> {
-        let bytes = bytes_of(name, filter, objects)?;
-        let digest = Digest256::of(&bytes);
+        let module = &filter.spec.module;
+        if let Some(file) = &module.file {
+            return self.digest(filter, &bytes_of_file(self.files, file)?);
+        }
+        let Some(selector) = &module.config_map else {
+            return Err(
+                "only modules from a ConfigMap, or from a file where there is no cluster, are supported yet".into()
+            );
+        };
+        let map = objects.config_maps.get(&ObjectName::new(name.namespace.clone(), &*selector.name));
+        let map = map.ok_or_else(|| format!("ConfigMap {}/{} does not exist", name.namespace, selector.name))?;
+        if let Some(known) = self.known.get(name)
+            && Arc::ptr_eq(&known.filter, filter)
+            && Arc::ptr_eq(&known.map, map)
+        {
+            return known.outcome.clone();
+        }
+        let bytes = map.binary_data.as_ref().and_then(|data| data.get(&selector.key));
+        let bytes = bytes.ok_or_else(|| {
+            format!("ConfigMap {}/{} has no binaryData[{:?}]", name.namespace, selector.name, selector.key)
+        });
+        let outcome = bytes.map_err(Arc::from).and_then(|bytes| self.digest(filter, &bytes.0));
+        let known = Known { filter: filter.clone(), map: map.clone(), outcome: outcome.clone() };
+        self.known.insert(name.clone(), known);
+        outcome
+    }
+
+    /// The digest of a module that compiles and is the one that the filter wants.
+    fn digest(&mut self, filter: &WasmFilter, bytes: &[u8]) -> Result<ModuleDigest, Arc<str>> {
+        let digest = Digest256::of(bytes);
         if let Some(wanted) = &filter.spec.module.sha256
             && *wanted.to_ascii_lowercase() != digest.to_string()
         {
@@ -63,7 +116,7 @@ impl Modules {
             let compiled = self
                 .engine()
                 .map_err(|error| Arc::from(error.to_string()))
-                .and_then(|engine| engine.compile(&bytes).map_err(|error| Arc::from(error.to_string())));
+                .and_then(|engine| engine.compile(bytes).map_err(|error| Arc::from(error.to_string())));
             self.compiled.insert(digest.0, compiled);
         }
         match &self.compiled[&digest.0] {
@@ -82,19 +135,30 @@ impl Modules {
     }
 }
 
-fn bytes_of(name: &ObjectName, filter: &WasmFilter, objects: &Objects) -> Result<Vec<u8>, Arc<str>> {
-    let module = &filter.spec.module;
-    if let Some(file) = &module.file {
-        return std::fs::read(file).map_err(|error| format!("cannot read the module {file}: {error}").into());
+fn bytes_of_file(files: Files, file: &str) -> Result<Vec<u8>, Arc<str>> {
+    if files == Files::Refused {
+        return Err("spec.module.file: no file is read in a cluster; put the module into a ConfigMap".into());
     }
-    let Some(selector) = &module.config_map else {
-        return Err("only modules from a file or a ConfigMap are supported yet".into());
-    };
-    let map = objects.config_maps.get(&ObjectName::new(name.namespace.clone(), &*selector.name));
-    let map = map.ok_or_else(|| format!("ConfigMap {}/{} does not exist", name.namespace, selector.name))?;
-    let bytes = map.binary_data.as_ref().and_then(|data| data.get(&selector.key));
-    let bytes = bytes.ok_or_else(|| {
-        format!("ConfigMap {}/{} has no binaryData[{:?}]", name.namespace, selector.name, selector.key)
-    })?;
-    Ok(bytes.0.clone())
+    let cannot = |error: std::io::Error| Arc::from(format!("cannot read the module {file}: {error}"));
+    let mut bytes = Vec::new();
+    let mut limited = File::open(file).map_err(cannot)?.take(MODULE_BYTES_MAX + 1);
+    limited.read_to_end(&mut bytes).map_err(cannot)?;
+    match bytes.len() as u64 > MODULE_BYTES_MAX {
+        true => Err(format!("the module {file} is longer than {MODULE_BYTES_MAX} bytes").into()),
+        false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_of_a_pod_is_read_and_none_that_has_no_end() {
+        let refused = bytes_of_file(Files::Refused, "/etc/hostname").expect_err("it is a file");
+        assert!(refused.contains("no file is read in a cluster"), "{refused}");
+        let endless = bytes_of_file(Files::Read, "/dev/zero").expect_err("it has no end");
+        assert!(endless.contains("is longer than"), "{endless}");
+        assert!(bytes_of_file(Files::Read, "Cargo.toml").is_ok());
+    }
 }

@@ -21,6 +21,7 @@ use portolan_telemetry::{
 };
 use portolan_translate::{Edges, Objects, Translation, translate};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tracing_subscriber::EnvFilter;
 
 /// Workers' metrics have the numbers from 0; those of the process have this one.
 const PROCESS_METRICS: WorkerId = WorkerId(u16::MAX);
@@ -194,9 +195,16 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// What libraries log that we log better, or that nobody needs.
+const QUIET: [&str; 3] = ["kube_leader_election=warn", "kube_client::client::builder=off", "kube_runtime::watcher=off"];
+
 /// Logs to standard error what `PORTOLAN_LOG` asks for, else `level` and worse.
 pub fn init_logging(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PORTOLAN_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let asked = std::env::var("PORTOLAN_LOG").ok().filter(|asked| EnvFilter::try_new(asked).is_ok());
+    let asked = asked.unwrap_or_else(|| level.to_owned());
+    // Who names modules gets all that he names.
+    let quiet = QUIET.into_iter().filter(|_| !asked.contains('=')).filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(EnvFilter::new(&asked), EnvFilter::add_directive);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     answers::{self, text, typed},
-    modules::Modules,
+    modules::{Files, Modules},
     serving::init_logging,
 };
 use anyhow::{Context, Result};
@@ -72,7 +72,7 @@ pub fn run(args: ControllerArgs) -> Result<ExitCode> {
 }
 
 fn options(args: ControllerArgs, metrics: Metrics) -> Options {
-    let mut modules = Modules::new(None);
+    let mut modules = Modules::new(None, Files::Refused);
     Options {
         settings: Settings {
             image: args.gateway_image,

@@ -7,7 +7,7 @@ mod session;
 pub use banner::problems;
 
 use crate::{
-    modules::Modules,
+    modules::{Files, Modules},
     serving::{EngineArgs, init_logging, raise_descriptor_limit},
     stage::Stage,
     state,
@@ -72,7 +72,7 @@ pub fn run(args: DevArgs) -> Result<ExitCode> {
         let layout = if args.single_address { Layout::SingleAddress } else { Layout::detect() };
         let (handover, allocator) = Handover::begin(args.take_over, &state_dir, layout).await?;
         let allocator = Arc::new(allocator);
-        let modules = Modules::new(Some(state_dir.join("modules")));
+        let modules = Modules::new(Some(state_dir.join("modules")), Files::Read);
         let stage = Stage::new(allocator.clone(), ca, modules);
         session::run(args, session::Places { directory, state_dir }, handover, allocator, stage).await
     })

@@ -4,7 +4,12 @@ use super::{
     GatewayArgs,
     edges::{EdgesOf, generations, selections},
 };
-use crate::{admin::Known, heap, modules::Modules, serving::Serving};
+use crate::{
+    admin::Known,
+    heap,
+    modules::{Files, Modules},
+    serving::Serving,
+};
 use anyhow::{Context, Result};
 use portolan_proxy::listen::Listeners;
 use portolan_source::{
@@ -41,7 +46,7 @@ pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
     let follower = follow(client, selections(&gateway, None), false);
     tracing::info!(%gateway, read_only = %args.read_only, "following the cluster");
     let edges = EdgesOf::new(gateway.clone());
-    let modules = Modules::new(args.module_cache);
+    let modules = Modules::new(args.module_cache, Files::Refused);
     let mut session = Session { gateway, serving, edges, modules, follower, complaints: Complaints::default() };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

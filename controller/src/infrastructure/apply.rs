@@ -26,6 +26,9 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// How long it waits at most.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// What failed so often is not in order, whatever the API server says of the reason.
+const FAILURES_THAT_TELL: u32 = 4;
+
 type Events = SelectAll<BoxStream<'static, (Resource, watcher::Result<Event<DynamicObject>>)>>;
 
 /// Works until there is nothing more to be told; says what the API server refuses.
@@ -123,7 +126,9 @@ impl Later {
             kube::Error::Api(status) => {
                 let why = format!("{kind} {namespace}/{name} is not {what}: {}", status.message);
                 tracing::warn!("{why}");
-                refusal = (Outcome::of(error) == Outcome::Refused).then_some((gateway, why));
+                // Of some wrong manifests the API server says that the fault is its own: it does so each time.
+                let refused = Outcome::of(error) == Outcome::Refused || pause >= RETRY_MIN * FAILURES_THAT_TELL;
+                refusal = refused.then_some((gateway, why));
             }
             error => tracing::warn!("{kind} {namespace}/{name} is not {what}: {error}"),
         }

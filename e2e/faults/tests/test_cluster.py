@@ -41,6 +41,32 @@ spec: {{parentRefs: [{{name: udp}}], rules: [{{backendRefs: [{{name: echo, port:
 """)
         self.kube.wait_for_condition("udproute", "udp", "Accepted", "True", 60)
 
+    def test_crds_of_another_version_are_named_and_what_was_served_is_served_on(self):
+        crds = "gatewayclasses.gateway.networking.k8s.io", "httproutes.gateway.networking.k8s.io"
+        version = "gateway.networking.k8s.io/bundle-version"
+        self.addCleanup(self.kube.run, "apply", "--server-side", "--force-conflicts", "--kustomize", build.crds())
+        for crd in crds:
+            self.kube.run("annotate", "crd", crd, "--overwrite", f"{version}=v1.5.1")
+        reason, message = self.kube.wait_for_condition("gatewayclass", "portolan", "SupportedVersion", "False")
+        self.assertEqual(reason, "UnsupportedVersion")
+        self.assertIn("v1.5.1", message)
+        self.assertEqual(self.kube.condition("gatewayclass", "portolan", "Accepted")[0], "True", "it is served all the same")
+        # A version of a kind that is not the one that we read: the kind is as good as missing.
+        name = "tlsroutes.gateway.networking.k8s.io"
+        served = self.kube.get("crd", name)["spec"]["versions"]
+        at = next(at for at, one in enumerate(served) if one["name"] == "v1")
+        self.kube.run("patch", "crd", name, "--type", "json", "--patch",
+                      json.dumps([{"op": "replace", "path": f"/spec/versions/{at}/served", "value": False}]))
+        missing = until("check names it", lambda: [one for one in findings(self.cluster) if name in one["what"]])
+        self.assertEqual(missing[0]["verdict"], "problem")
+        self.restart("portolan", self.system)
+        self.restart("web-portolan", self.kube)
+        self.assertEqual(status_of(self.address), 200)
+        self.kube.apply(route("new", "web", "echo", hostname="new.example"))
+        until("a new route", lambda: status_of(self.address, "/", "new.example") == 200)
+        self.kube.run("apply", "--server-side", "--force-conflicts", "--kustomize", build.crds())
+        self.kube.wait_for_condition("gatewayclass", "portolan", "SupportedVersion", "True")
+
     def test_a_right_that_is_taken_away_is_named_and_what_was_served_is_served_on(self):
         role = json.loads(self.kube.run("get", "clusterrole", "portolan-gateway", "--output", "json"))
         self.addCleanup(self.kube.apply, json.dumps(plain(role)))

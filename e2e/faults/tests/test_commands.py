@@ -43,6 +43,18 @@ class Commands(World):
         self.assertIn(f"HTTPRoute {self.namespace}/web", told["winner"]["rule"])
         until("both endpoints", lambda: len(json.loads(portolan(self.cluster, *asked).stdout)["backends"][0]["endpoints"]) == 2)
 
+    def test_status_shows_what_a_cluster_has_and_what_a_replica_did(self):
+        shown = portolan(self.cluster, "status", "--cluster", "--output", "json")
+        told = json.loads(shown.stdout)
+        self.assertTrue(told["controller"].startswith("portolan-system/"), told)
+        own = next(one for one in told["gateways"] if one["name"] == f"{self.namespace}/web")
+        self.assertEqual((own["programmed"], own["ready"], own["routes"]), ("True", 2, 1), own)
+        routes = {one["name"]: one for one in told["routes"]}
+        self.assertEqual(routes[f"{self.namespace}/web"]["accepted"], "True")
+        self.assertIn("GATEWAY", portolan(self.cluster, "status", "--cluster").stdout)
+        replica = json.loads(portolan(self.cluster, "status", "--gateway", f"{self.namespace}/web", "--output", "json").stdout)
+        self.assertEqual([port["parent"] for port in replica["ports"]], [f"Gateway {self.namespace}/web"] * len(replica["ports"]))
+
     def test_a_gateway_without_pods_is_named(self):
         told = portolan(self.cluster, "explain", "--gateway", f"{self.namespace}/nosuch", "GET", "http://any.example/")
         self.assertEqual(told.returncode, 2)

@@ -80,6 +80,60 @@ spec: {replicas: 1, logLevel: Debug}
         self.kube.wait_for_condition("gateway", "web", "Accepted", "True")
         until("one replica", lambda: self.kube.get("deployment", "web-portolan")["spec"]["replicas"] == 1)
 
+    def test_what_the_api_server_refuses_is_said_of_the_gateway_and_told_as_an_event(self):
+        self.kube.apply("""\
+apiVersion: portolan.dev/v1alpha1
+kind: GatewayConfig
+metadata: {name: wrong}
+spec: {resources: {requests: {cpu: much}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: wrong}
+spec:
+  gatewayClassName: portolan
+  infrastructure: {parametersRef: {group: portolan.dev, kind: GatewayConfig, name: wrong}}
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+""")
+        self.addCleanup(self.kube.delete, "gateway/wrong")
+        refused = lambda: self.kube.condition("gateway", "wrong", "Programmed")[1] == "Invalid"
+        until("the condition", refused, tell=lambda: str(self.kube.condition("gateway", "wrong", "Programmed")))
+        self.assertIn("Deployment faults-objects/wrong-portolan is not applied",
+                      self.kube.condition("gateway", "wrong", "Programmed")[2])
+
+        def told() -> list[dict]:
+            return [one for one in self.kube.list("events.events.k8s.io")
+                    if one["regarding"]["name"] == "wrong" and one["reason"] == "Invalid" and one["type"] == "Warning"]
+
+        event = until("the event", told)[0]
+        self.assertIn("is not applied", event["note"])
+        self.kube.apply("""\
+apiVersion: portolan.dev/v1alpha1
+kind: GatewayConfig
+metadata: {name: wrong}
+spec: {resources: {requests: {cpu: 10m}}}
+""")
+        self.kube.wait_for_condition("gateway", "wrong", "Programmed", "True", 60)
+
+    def test_an_address_that_cannot_be_had_is_waited_for_and_then_refused(self):
+        self.kube.apply("""\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: nowhere}
+spec:
+  gatewayClassName: portolan
+  addresses: [{value: 172.30.0.250}]
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+""")
+        self.addCleanup(self.kube.delete, "gateway/nowhere")
+
+        def reason() -> str:
+            return self.kube.condition("gateway", "nowhere", "Programmed")[1]
+
+        seen = set()
+        until("it is refused", lambda: seen.add(reason()) or "AddressNotUsable" in seen, tell=lambda: str(seen))
+        self.assertIn("AddressNotAssigned", seen, "it was waited for first")
+
     def test_a_secret_replaced_by_rubbish_leaves_the_old_certificate_in_service(self):
         cert, key = certificate("tls.example")
         listeners = "[{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: tls}]}}]"

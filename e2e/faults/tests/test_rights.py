@@ -2,7 +2,8 @@
 
 import json
 
-from harness.kube import Kube
+from harness import install
+from harness.kube import Kube, until
 from harness.world import World, gateway
 from test_objects import certificate, secret
 
@@ -22,6 +23,23 @@ class Rights(World):
         for path in (f"{own}/secrets/other", f"{own}/secrets", "/api/v1/secrets", f"{own}/configmaps", f"{own}/pods",
                      "/api/v1/namespaces/portolan-system/secrets", "/apis/apps/v1/deployments"):
             self.assertEqual(self.kube.answer_to(token, path), 403, path)
+
+    def test_a_secret_that_the_controller_may_not_read_is_said_to_be_one(self):
+        values = ("upgrade", "portolan", install.CHARTS / "portolan", "--reuse-values")
+        self.addCleanup(install.helm, self.cluster, *values, "--set-json", "rbac.secretNamespaces=[]")
+        install.helm(self.cluster, *values, "--set-json", 'rbac.secretNamespaces=["default"]')
+        listeners = "[{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: hidden}]}}]"
+        self.kube.apply(secret("hidden", *certificate("hidden.example")) + gateway("hidden", listeners))
+        self.addCleanup(self.kube.delete, "gateway/hidden")
+
+        def said() -> str:
+            listeners = self.kube.get("gateway", "hidden")["status"].get("listeners", [])
+            conditions = [one for listener in listeners for one in listener["conditions"]]
+            return "; ".join(one["message"] for one in conditions if one["type"] == "ResolvedRefs")
+
+        until("the condition", lambda: f"Secret {self.namespace}/hidden may not be read" in said(), tell=said)
+        install.helm(self.cluster, *values, "--set-json", "rbac.secretNamespaces=[]")
+        self.kube.address("hidden", 60)
 
     def test_every_pod_of_ours_runs_restricted(self):
         system = Kube(self.cluster, "portolan-system")
