@@ -17,7 +17,7 @@ mod versions;
 pub use edges::ModuleOutcomes;
 pub use fail_point::set_up as set_up_fail_points;
 pub use generations::Generations;
-pub use infrastructure::{GATEWAY_LABEL, Settings, gateway_label, own_selector, pods_of};
+pub use infrastructure::{GATEWAY_LABEL, OWNED_KINDS, Settings, gateway_label, own_selector, pods_of};
 pub use leader::{Identity, LEASE};
 pub use metrics::Metrics;
 pub use reconcile::{Health, Options, run};

@@ -1,7 +1,7 @@
 //! `portolan check --cluster`: whether a cluster has what Portolan needs, and what of its objects does not work, each
 //! with what to do about it.
 
-use super::{client, look};
+use super::{client, look, rights};
 use anyhow::{Context, Result};
 use k8s_openapi::{
     api::coordination::v1::Lease, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -62,20 +62,21 @@ pub async fn findings() -> Result<Vec<Finding>> {
     all.extend(crds(&client).await?);
     let view = look(client.clone(), &KINDS).await?;
     all.push(controller(&client).await?);
+    all.extend(rights::findings(&client).await?);
     all.extend(classes(&view));
     all.extend(objects(&view));
     Ok(all)
 }
 
-fn ok(what: impl Into<String>) -> Finding {
+pub(super) fn ok(what: impl Into<String>) -> Finding {
     Finding { verdict: Verdict::Ok, what: what.into(), next: String::new() }
 }
 
-fn warning(what: impl Into<String>, next: impl Into<String>) -> Finding {
+pub(super) fn warning(what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { verdict: Verdict::Warning, what: what.into(), next: next.into() }
 }
 
-fn problem(what: impl Into<String>, next: impl Into<String>) -> Finding {
+pub(super) fn problem(what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { verdict: Verdict::Problem, what: what.into(), next: next.into() }
 }
 

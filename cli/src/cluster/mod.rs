@@ -3,6 +3,7 @@
 pub mod check;
 pub mod overview;
 mod pods;
+mod rights;
 
 pub use pods::ask_gateway;
 

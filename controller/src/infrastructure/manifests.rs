@@ -64,7 +64,7 @@ impl Resource {
     ];
 
     /// Its API group (empty for the core group), version, kind and plural.
-    pub fn api(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    pub const fn api(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),

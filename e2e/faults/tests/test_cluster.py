@@ -82,8 +82,12 @@ spec: {{parentRefs: [{{name: udp}}], rules: [{{backendRefs: [{{name: echo, port:
             return self.kube.run("logs", "--selector", label, "--tail", "-1", "--prefix")
 
         until("the log names it", lambda: re.search(r"httproutes: not permitted", logs()), 60, logs)
+        denied = f"{self.namespace}/web-portolan may not list httproutes"
+        until("check names it", lambda: [one for one in findings(self.cluster)
+                                         if denied in one["what"] and "helm upgrade" in one["next"]])
         self.assertEqual(status_of(self.address), 200)
         self.kube.apply(json.dumps(plain(role)))
+        self.assertEqual([one for one in findings(self.cluster) if "may not" in one["what"]], [])
         self.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "90s")
         self.kube.apply(route("after", "web", "echo", hostname="after.example"))
         until("a new route", lambda: status_of(self.address, "/", "after.example") == 200)
