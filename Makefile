@@ -50,7 +50,7 @@ conformance: cluster-deps ## Run the Gateway API's conformance suite; RUN=HTTPRo
 	$(CARGO) build -p portolan
 	@e2e/conformance/run $(if $(RUN),--run $(RUN)) $(CONFORMANCE_OPTIONS)
 
-faults: cluster-deps ## Break things on the cluster: pods, nodes, the API server, etcd, the controller, objects
+faults: cluster-deps filters ## Break things on the cluster: pods, nodes, the API server, etcd, the controller, objects
 	$(CARGO) build -p portolan --features fail-points
 	PYTHONPATH=e2e/cluster python3 -m unittest discover -q -s e2e/harness/tests -t e2e/harness
 	@e2e/faults/run

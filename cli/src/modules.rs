@@ -41,9 +41,6 @@ struct Known {
     outcome: Result<ModuleDigest, Arc<str>>,
 }
 
-/// The longest module that is read from a file, in bytes.
-const MODULE_BYTES_MAX: u64 = 64 << 20;
-
 impl Modules {
     /// No modules yet. Compiled code is kept below `cache`, if that is given.
     pub fn new(cache: Option<PathBuf>, files: Files) -> Self {
@@ -99,8 +96,11 @@ impl Modules {
             format!("ConfigMap {}/{} has no binaryData[{:?}]", name.namespace, selector.name, selector.key)
         });
         let outcome = bytes.map_err(Arc::from).and_then(|bytes| self.digest(filter, &bytes.0));
-        let known = Known { filter: filter.clone(), map: map.clone(), outcome: outcome.clone() };
-        self.known.insert(name.clone(), known);
+        // Without an engine nothing was said of the module yet.
+        if self.engine.is_some() {
+            let known = Known { filter: filter.clone(), map: map.clone(), outcome: outcome.clone() };
+            self.known.insert(name.clone(), known);
+        }
         outcome
     }
 
@@ -129,7 +129,14 @@ impl Modules {
     fn engine(&mut self) -> Result<&WasmEngine, EngineError> {
         if self.engine.is_none() {
             let config = EngineConfig { cache: self.cache.clone(), ..EngineConfig::default() };
-            self.engine = Some(WasmEngine::new(config)?);
+            let engine = match WasmEngine::new(config.clone()) {
+                Err(error @ EngineError::Cache { .. }) => {
+                    tracing::warn!("compiled modules are not kept: {error}");
+                    WasmEngine::new(EngineConfig { cache: None, ..config })
+                }
+                other => other,
+            };
+            self.engine = Some(engine?);
         }
         Ok(self.engine.as_ref().expect("it was just made"))
     }
@@ -141,10 +148,10 @@ fn bytes_of_file(files: Files, file: &str) -> Result<Vec<u8>, Arc<str>> {
     }
     let cannot = |error: std::io::Error| Arc::from(format!("cannot read the module {file}: {error}"));
     let mut bytes = Vec::new();
-    let mut limited = File::open(file).map_err(cannot)?.take(MODULE_BYTES_MAX + 1);
-    limited.read_to_end(&mut bytes).map_err(cannot)?;
-    match bytes.len() as u64 > MODULE_BYTES_MAX {
-        true => Err(format!("the module {file} is longer than {MODULE_BYTES_MAX} bytes").into()),
+    let most = EngineConfig::default().module_bytes;
+    File::open(file).map_err(cannot)?.take(most as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    match bytes.len() > most {
+        true => Err(format!("the module {file} is longer than {most} bytes").into()),
         false => Ok(bytes),
     }
 }

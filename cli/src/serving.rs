@@ -195,8 +195,8 @@ pub fn raise_descriptor_limit() {
     }
 }
 
-/// What libraries log that we log better, or that nobody needs.
-const QUIET: [&str; 3] = ["kube_leader_election=warn", "kube_client::client::builder=off", "kube_runtime::watcher=off"];
+/// What libraries log and we log better.
+const QUIET: [&str; 3] = ["kube_leader_election=off", "kube_client::client::builder=off", "kube_runtime::watcher=off"];
 
 /// Logs to standard error what `PORTOLAN_LOG` asks for, else `level` and worse.
 pub fn init_logging(level: &str) {

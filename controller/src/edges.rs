@@ -5,9 +5,12 @@ use crate::{
     CONTROLLER_NAME, Generations,
     infrastructure::{GATEWAY_LABEL, Names, OWN_LABELS, Refusals},
     replicas::{Answers, Question, Questions, verdict},
-    versions::Bundles,
+    versions::Versions,
 };
-use k8s_openapi::{api::discovery::v1::EndpointSlice, jiff::Timestamp};
+use k8s_openapi::{
+    api::{core::v1::Service, discovery::v1::EndpointSlice},
+    jiff::{SignedDuration, Timestamp},
+};
 use portolan_crds::Gateway;
 use portolan_source::Objects;
 use portolan_translate::{
@@ -19,14 +22,17 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
-    time::Duration,
 };
 
 /// What became of each filter's module.
 pub type ModuleOutcomes = BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>;
 
 /// How long a load balancer is given for an address: that it will not give it, it says nowhere.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+/// How far a clock of the API server may be ahead of ours.
+const SKEW: SignedDuration = SignedDuration::from_secs(-10);
+/// Why an address that is asked for is not there.
+const NOT_GIVEN: &str = "the cluster's load balancer does not give it";
 
 /// What is known beside the objects.
 pub struct Known<'a> {
@@ -37,48 +43,59 @@ pub struct Known<'a> {
     /// What the controller may not read.
     pub forbidden: BTreeSet<Reference>,
     /// The versions of the Gateway API's CRDs.
-    pub bundles: Arc<Bundles>,
+    pub versions: Versions,
     /// The time.
     pub now: Timestamp,
 }
 
-/// The edges for these objects.
+/// The edges for these objects, and whether some load balancer is given a moment more, so that time alone changes them.
 pub fn edges(
     objects: &Objects,
     questions: &Questions,
     known: Known<'_>,
     certificates: &mut LastCertificates,
     modules: ModuleOutcomes,
-) -> Edges {
-    let all = services(objects);
-    let gateways = questions.iter().filter_map(|(name, question)| {
-        let gateway = objects.gateways.get(name)?;
+) -> (Edges, bool) {
+    let all = given(objects);
+    let mut wait = false;
+    let mut gateways = BTreeMap::new();
+    for (name, question) in questions {
+        let Some(gateway) = objects.gateways.get(name) else { continue };
         let names = Names::of(name, &gateway.spec.gateway_class_name);
-        let given = all.get(&(&*name.namespace, names.label.as_str())).cloned().unwrap_or_default();
-        let missing = missing(gateway, &given.addresses);
-        let (awaited, unusable) = match given.is_new(known.now) {
-            true => (missing, Vec::new()),
-            false => (Vec::new(), missing.into_iter().map(|address| (address, NOT_GIVEN.to_owned())).collect()),
-        };
+        let Given { addresses: assigned, hostnames } =
+            all.get(&(&*name.namespace, names.label.as_str())).cloned().unwrap_or_default();
+        let (mut awaited, mut unusable) = (Vec::new(), Vec::new());
+        for missing in missing(gateway, &assigned) {
+            match patience(objects, name, &names, &missing, known.now) {
+                Patience::Over => unusable.push((missing, NOT_GIVEN.to_owned())),
+                Patience::Service => awaited.push(missing),
+                Patience::Time => {
+                    wait = true;
+                    awaited.push(missing);
+                }
+            }
+        }
         let refused = known.refusals.get(&(name.namespace.to_string(), names.label)).cloned();
         let replicas = verdict(question, known.answers);
-        let assigned = given.addresses;
-        Some((name.clone(), GatewayAddresses { assigned, awaited, unusable, refused, replicas }))
-    });
-    Edges {
+        gateways.insert(name.clone(), GatewayAddresses { assigned, hostnames, awaited, unusable, refused, replicas });
+    }
+    let (bundles, bundles_unseen) = match known.versions {
+        Versions::Seen(bundles) => (bundles, false),
+        Versions::Forbidden => (Arc::default(), true),
+    };
+    let edges = Edges {
         controller_name: CONTROLLER_NAME.into(),
         client_port: ClientPort::Declared,
-        gateways: gateways.collect(),
+        gateways,
         last_certificates: certificates.look(&objects.secrets),
         forbidden: known.forbidden,
-        bundles: known.bundles,
+        bundles,
+        bundles_unseen,
         modules,
         ..Edges::default()
-    }
+    };
+    (edges, wait)
 }
-
-/// Why an address that is asked for is not there.
-const NOT_GIVEN: &str = "the cluster's load balancer does not give it";
 
 /// What is to be asked of the pods of each Gateway of our classes.
 pub fn questions(objects: &Objects) -> Questions {
@@ -132,24 +149,16 @@ fn ready_endpoints(slice: &EndpointSlice) -> impl Iterator<Item = (String, IpAdd
     })
 }
 
-/// What the Services of a Gateway have been given.
+/// Where the Services of a Gateway are.
 #[derive(Clone, Debug, Default)]
 struct Given {
     addresses: Vec<IpAddr>,
-    /// When the last of them was made.
-    made: Option<Timestamp>,
+    /// What a load balancer without addresses gives.
+    hostnames: Vec<String>,
 }
 
-impl Given {
-    /// Whether there was no time to give them an address. (A clock that is ahead of ours says nothing.)
-    fn is_new(&self, now: Timestamp) -> bool {
-        let age = self.made.map(|made| now.as_second() - made.as_second());
-        age.is_none_or(|age| (0..PATIENCE.as_secs().cast_signed()).contains(&age))
-    }
-}
-
-/// What the Services of Gateways have been given, by namespace and label of the Gateway.
-fn services(objects: &Objects) -> HashMap<(&str, &str), Given> {
+/// Where the Services of Gateways are, by namespace and label of the Gateway.
+fn given(objects: &Objects) -> HashMap<(&str, &str), Given> {
     let mut all: HashMap<(&str, &str), Given> = HashMap::new();
     for (name, service) in &objects.services {
         let labels =
@@ -157,14 +166,46 @@ fn services(objects: &Objects) -> HashMap<(&str, &str), Given> {
                 OWN_LABELS.iter().all(|(key, value)| labels.get(*key).is_some_and(|own| own == value))
             });
         let Some(label) = labels.and_then(|labels| labels.get(GATEWAY_LABEL)) else { continue };
-        let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
-        let given = all.entry((&*name.namespace, label)).or_default();
-        given.addresses.extend(ingress.filter_map(|one| one.ip.as_ref()?.parse::<IpAddr>().ok()));
-        let made = service.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        given.made = given.made.max(made);
+        all.entry((&*name.namespace, label)).or_default().add(service);
     }
     all
+}
+
+impl Given {
+    /// A Service without a load balancer is at its addresses in the cluster.
+    fn add(&mut self, service: &Service) {
+        let Some(spec) = &service.spec else { return };
+        if spec.type_.as_deref() != Some("LoadBalancer") {
+            let own = spec.cluster_ips.iter().flatten();
+            return self.addresses.extend(own.filter_map(|address| address.parse::<IpAddr>().ok()));
+        }
+        let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        for one in balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten() {
+            match one.ip.as_ref().and_then(|address| address.parse().ok()) {
+                Some(address) => self.addresses.push(address),
+                None => self.hostnames.extend(one.hostname.clone()),
+            }
+        }
+    }
+}
+
+/// What an address that a Gateway does not have yet waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// A Service that asks for it.
+    Service,
+    /// The load balancer, for a moment more.
+    Time,
+    /// Nothing.
+    Over,
+}
+
+fn patience(objects: &Objects, name: &ObjectName, names: &Names, address: &str, now: Timestamp) -> Patience {
+    let Ok(address) = address.parse() else { return Patience::Over };
+    let service = objects.services.get(&ObjectName::new(name.namespace.clone(), names.at(address)));
+    let Some(service) = service else { return Patience::Service };
+    let made = service.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    if (SKEW..PATIENCE).contains(&now.duration_since(made)) { Patience::Time } else { Patience::Over }
 }
 
 /// The addresses that a Gateway asks for and does not have.
@@ -180,14 +221,38 @@ fn missing(gateway: &Gateway, assigned: &[IpAddr]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn service(value: serde_json::Value) -> Service {
+        serde_json::from_value(value).expect("it is a Service")
+    }
 
     #[test]
     fn an_address_is_waited_for_a_moment_and_not_for_ever() {
+        let name = ObjectName::new("n", "g");
+        let names = Names::of(&name, "c");
         let at = |second| Timestamp::from_second(second).expect("it is a time");
-        let given = |made: Option<i64>| Given { made: made.map(at), ..Given::default() };
-        assert!(given(None).is_new(at(100)), "there is no Service yet");
-        assert!(given(Some(97)).is_new(at(100)));
-        assert!(!given(Some(90)).is_new(at(100)));
-        assert!(!given(Some(4000)).is_new(at(100)), "another clock");
+        let mut objects = Objects::default();
+        let judge = |objects: &Objects, second| patience(objects, &name, &names, "10.0.0.1", at(second));
+        assert_eq!(judge(&objects, 100), Patience::Service);
+        let made = service(json!({ "metadata": { "creationTimestamp": "1970-01-01T00:01:40Z" } }));
+        objects.services.insert(ObjectName::new("n", names.at([10, 0, 0, 1].into())), made.into());
+        assert_eq!([98, 100, 129].map(|now| judge(&objects, now)), [Patience::Time; 3]);
+        assert_eq!(judge(&objects, 130), Patience::Over);
+        assert_eq!(judge(&objects, 10), Patience::Over, "another clock");
+        assert_eq!(patience(&objects, &name, &names, "10.0.0.2", at(900)), Patience::Service, "another address");
+    }
+
+    #[test]
+    fn a_service_is_at_its_load_balancers_addresses_or_names_or_else_at_its_own() {
+        let mut given = Given::default();
+        given.add(&service(json!({ "spec": { "type": "ClusterIP", "clusterIPs": ["10.0.0.1", "fd00::1"] } })));
+        given.add(&service(json!({
+            "spec": { "type": "LoadBalancer", "clusterIPs": ["10.0.0.2"] },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }, { "hostname": "lb.example.com" }] } },
+        })));
+        let addresses: Vec<_> = given.addresses.iter().map(IpAddr::to_string).collect();
+        assert_eq!(addresses, ["10.0.0.1", "fd00::1", "192.0.2.1"]);
+        assert_eq!(given.hostnames, ["lb.example.com"]);
     }
 }

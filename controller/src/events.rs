@@ -1,6 +1,7 @@
 //! Events that tell what became of an object: `kubectl describe` shows them. They say what a status says, at the time
 //! when it begins to be so.
 
+use crate::Metrics;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
@@ -30,7 +31,10 @@ pub struct News {
 
 /// Takes events for sending.
 #[derive(Clone, Debug)]
-pub struct Events(mpsc::Sender<(ObjectReference, News)>);
+pub struct Events {
+    waiting: mpsc::Sender<(ObjectReference, News)>,
+    metrics: Metrics,
+}
 
 /// What a status says that it did not say before: what is wrong, and what no longer is.
 pub fn news<T: Conditioned>(before: Option<&T>, now: &T) -> Vec<News> {
@@ -43,34 +47,56 @@ pub fn news<T: Conditioned>(before: Option<&T>, now: &T) -> Vec<News> {
         Some(old) => is_problem(condition) || is_problem(old),
         None => is_problem(condition),
     });
-    worth_telling.map(|(part, condition)| News { part: part.to_string(), condition: condition.clone() }).collect()
+    let told = worth_telling.map(|(part, condition)| News { part: part.to_string(), condition: condition.clone() });
+    told.chain(gone(before, now)).collect()
+}
+
+/// What was wrong with a part that is still there, and is said of it no longer.
+fn gone<T: Conditioned>(before: Option<&T>, now: &T) -> Vec<News> {
+    let mut all = Vec::new();
+    for (part, old) in before.into_iter().flat_map(T::conditions).filter(|(_, old)| is_problem(old)) {
+        let mut left = now.conditions().filter(|(other, _)| *other == part).peekable();
+        if left.peek().is_some() && !left.any(|(_, condition)| condition.type_ == old.type_) {
+            let status = if old.status == "True" { "False" } else { "True" }.to_owned();
+            let (reason, message) = ("Resolved".to_owned(), String::new());
+            all.push(News { part: part.to_string(), condition: Condition { status, reason, message, ..old.clone() } });
+        }
+    }
+    all
 }
 
 impl Events {
     /// Sends what it is given, in the background.
-    pub fn new(client: Client, instance: Option<String>) -> Self {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(send(client, instance, receiver));
-        Self(sender)
+    pub fn new(client: Client, instance: Option<String>, metrics: Metrics) -> Self {
+        let (waiting, taken) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(send(client, instance, taken, metrics.clone()));
+        Self { waiting, metrics }
     }
 
     /// Tells of an object, unless there is too much to tell already.
     pub fn tell(&self, object: &ObjectReference, news: Vec<News>) {
         for one in news {
-            if self.0.try_send((object.clone(), one)).is_err() {
+            if self.waiting.try_send((object.clone(), one)).is_err() {
+                self.metrics.event_dropped();
                 tracing::debug!(object = object.name, "an event is left out: there are too many");
             }
         }
     }
 }
 
-async fn send(client: Client, instance: Option<String>, mut waiting: mpsc::Receiver<(ObjectReference, News)>) {
+async fn send(
+    client: Client,
+    instance: Option<String>,
+    mut waiting: mpsc::Receiver<(ObjectReference, News)>,
+    metrics: Metrics,
+) {
     let recorder = Recorder::new(client, Reporter { controller: crate::CONTROLLER_NAME.to_owned(), instance });
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while let Some((object, news)) = waiting.recv().await {
         pace.tick().await;
         if let Err(error) = recorder.publish(&news.event(), &object).await {
+            metrics.event_dropped();
             tracing::debug!(object = object.name, "an event is not sent: {error}");
         }
     }
@@ -130,6 +156,16 @@ mod tests {
         assert_eq!(told(&good, &bad), [("Invalid".to_owned(), true)]);
         assert_eq!(told(&bad, &bad), []);
         assert_eq!(news(Some(&good), &bad)[0].event().note.as_deref(), Some("Programmed=False why"));
+    }
+
+    #[test]
+    fn what_is_said_no_longer_is_told_too() {
+        let mut before = status("True", "Programmed");
+        let partly = Condition { type_: "PartiallyInvalid".to_owned(), ..before.conditions[0].clone() };
+        before.conditions.push(partly);
+        let now = status("True", "Programmed");
+        assert_eq!(told(&before, &now), [("Resolved".to_owned(), false)]);
+        assert_eq!(news(Some(&before), &now)[0].event().note.as_deref(), Some("PartiallyInvalid=False"));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use portolan_telemetry::{
     attributes::Labels,
     metrics::{Registry, WorkerId, WorkerMetrics, keys, names},
 };
-use portolan_translate::Statuses;
+use portolan_translate::{
+    Statuses,
+    statuses::{Part, Reported},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -76,6 +79,11 @@ impl Metrics {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Last { view, statuses };
     }
 
+    /// An event was not sent.
+    pub(crate) fn event_dropped(&self) {
+        self.worker.handle(&names::CONTROLLER_EVENTS_DROPPED, &Labels::none()).add(1);
+    }
+
     /// An object of a kind was written, or was to be.
     pub(crate) fn wrote(&self, kind: &'static str, outcome: Outcome) {
         let labels = Labels::new([(keys::KIND, kind.into()), (keys::OUTCOME, outcome.as_str().into())]);
@@ -118,14 +126,18 @@ fn objects(view: &View) -> BTreeMap<&'static str, i64> {
     counts
 }
 
-/// Objects by kind and by the condition that says that something is wrong with them.
+/// Objects by kind and by the condition that says that something is wrong with them; listeners count by themselves.
 fn problems(statuses: &Statuses) -> BTreeMap<(&'static str, &str), i64> {
+    let kind = |reported: &Reported<'_>| match reported.part {
+        Part::Listener(_) => "Listener",
+        _ => reported.kind,
+    };
     let each: BTreeSet<_> = statuses
         .problems()
-        .map(|reported| (reported.kind, reported.condition.type_.as_str(), reported.object))
+        .map(|one| (kind(&one), one.condition.type_.as_str(), one.object, one.part.to_string()))
         .collect();
     let mut counts = BTreeMap::new();
-    for (kind, condition, _) in each {
+    for (kind, condition, ..) in each {
         *counts.entry((kind, condition)).or_default() += 1;
     }
     counts

@@ -8,7 +8,7 @@ use crate::{
     leader::{Identity, elect, step_down},
     replicas::{self, Answers, Questions},
     status,
-    versions::{self, Bundles},
+    versions::{self, Versions},
 };
 use anyhow::Result;
 use k8s_openapi::jiff::Timestamp;
@@ -56,7 +56,7 @@ struct Reconciler {
     follower: Follower,
     answers: watch::Receiver<Arc<Answers>>,
     refusals: watch::Receiver<Arc<Refusals>>,
-    bundles: watch::Receiver<Option<Arc<Bundles>>>,
+    versions: watch::Receiver<Option<Versions>>,
     certificates: LastCertificates,
     previous: Option<Translation>,
     /// Whether some address is waited for.
@@ -96,10 +96,10 @@ impl Reconciler {
         let (rounds, rounds_written) = watch::channel(status::Round::default());
         let (desired, desired_applied) = watch::channel(Arc::default());
         let (refuse, refusals) = watch::channel(Arc::default());
-        let (see, bundles) = watch::channel(None);
+        let (see, versions) = watch::channel(None);
         tokio::spawn(versions::follow(client.clone(), see));
         let name = options.identity.as_ref().map(|identity| identity.name.clone());
-        let events = Events::new(client.clone(), name);
+        let events = Events::new(client.clone(), name, options.metrics.clone());
         let context = Context { client, metrics: options.metrics.clone(), events };
         tokio::spawn(replicas::ask(questions_asked, answer));
         tokio::spawn(status::write(context.clone(), rounds_written));
@@ -111,7 +111,7 @@ impl Reconciler {
             follower,
             answers,
             refusals,
-            bundles,
+            versions,
             certificates: LastCertificates::default(),
             previous: None,
             awaiting: false,
@@ -128,13 +128,13 @@ impl Reconciler {
             self.complaints.tell(&view);
             let leading = *self.leading.borrow_and_update();
             self.options.metrics.leads(leading);
-            let bundles = self.bundles.borrow_and_update().clone();
-            let complete = view.complete && bundles.is_some();
+            let versions = self.versions.borrow_and_update().clone();
+            let complete = view.complete && versions.is_some();
             self.health.send_replace(Health { complete, leading });
             // Before all is known, a missing object says nothing.
-            if let Some(bundles) = bundles.filter(|_| complete) {
+            if let Some(versions) = versions.filter(|_| complete) {
                 let began = Instant::now();
-                let statuses = tokio::task::block_in_place(|| self.reconcile(&view, bundles));
+                let statuses = tokio::task::block_in_place(|| self.reconcile(&view, versions));
                 // Who stands by asks no gateway what it has loaded, so that all seem not to be programmed.
                 let said = if leading { statuses } else { Arc::default() };
                 self.options.metrics.reconciled(view, said, began.elapsed());
@@ -149,22 +149,22 @@ impl Reconciler {
                 changed = self.follower.views.changed() => changed?,
                 changed = self.answers.changed() => changed?,
                 changed = self.refusals.changed() => changed?,
-                changed = self.bundles.changed() => changed?,
+                changed = self.versions.changed() => changed?,
                 changed = self.leading.changed() => changed?,
                 () = look_again => {}
             }
         }
     }
 
-    fn reconcile(&mut self, view: &View, bundles: Arc<Bundles>) -> Arc<Statuses> {
+    fn reconcile(&mut self, view: &View, versions: Versions) -> Arc<Statuses> {
         let objects = &view.objects;
         let asked = questions(objects);
         let modules = (self.options.modules)(objects);
         let (answers, refusals) = (self.answers.borrow_and_update().clone(), self.refusals.borrow_and_update().clone());
         let (forbidden, now) = (forbidden(view), Timestamp::now());
-        let known = Known { answers: &answers, refusals: &refusals, forbidden, bundles, now };
-        let edges = edges(objects, &asked, known, &mut self.certificates, modules);
-        self.awaiting = edges.gateways.values().any(|addresses| !addresses.awaited.is_empty());
+        let known = Known { answers: &answers, refusals: &refusals, forbidden, versions, now };
+        let (edges, awaiting) = edges(objects, &asked, known, &mut self.certificates, modules);
+        self.awaiting = awaiting;
         let translation = translate(objects, &edges, self.previous.as_ref());
         let statuses = translation.statuses.clone();
         let selections = selections(Some(&translation), objects);

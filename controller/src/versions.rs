@@ -8,6 +8,7 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use portolan_crds::GATEWAY_GROUP;
+use portolan_source::kubernetes::{Trouble, TroubleKind};
 use std::{collections::BTreeMap, pin::pin, sync::Arc};
 use tokio::sync::watch;
 
@@ -19,37 +20,55 @@ pub type Bundles = BTreeMap<Arc<str>, Arc<str>>;
 
 type Crd = PartialObjectMeta<CustomResourceDefinition>;
 
-/// Follows them; `None` until they were seen, or it is known that they may not be.
-pub async fn follow(client: Client, seen: watch::Sender<Option<Arc<Bundles>>>) {
+/// What is known of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// All of them.
+    Seen(Arc<Bundles>),
+    /// They may not be seen.
+    Forbidden,
+}
+
+/// Follows them; `None` until something is known.
+pub async fn follow(client: Client, seen: watch::Sender<Option<Versions>>) {
     let api: Api<Crd> = Api::all(client);
     let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
     let (mut bundles, mut listing) = (Bundles::new(), Bundles::new());
-    let mut told = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(watcher::Event::Init) => {
-                listing.clear();
-                continue;
+            Ok(watcher::Event::Init) => listing.clear(),
+            Ok(watcher::Event::InitApply(crd)) => listing.extend(bundle(&crd)),
+            Ok(watcher::Event::InitDone) => {
+                bundles = std::mem::take(&mut listing);
+                tell(&seen, Versions::Seen(Arc::new(bundles.clone())));
             }
-            Ok(watcher::Event::InitApply(crd)) => {
-                listing.extend(bundle(&crd));
-                continue;
+            Ok(watcher::Event::Apply(crd)) => {
+                bundles.extend(bundle(&crd));
+                tell(&seen, Versions::Seen(Arc::new(bundles.clone())));
             }
-            Ok(watcher::Event::InitDone) => bundles = std::mem::take(&mut listing),
-            Ok(watcher::Event::Apply(crd)) => bundles.extend(bundle(&crd)),
             Ok(watcher::Event::Delete(crd)) => {
                 bundle(&crd).iter().for_each(|(name, _)| drop(bundles.remove(name)));
+                tell(&seen, Versions::Seen(Arc::new(bundles.clone())));
             }
-            Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!("the versions of the Gateway API's CRDs cannot be seen: {error}");
+            // What was seen before stays.
+            Err(error) if Trouble::of(&error).kind == TroubleKind::Forbidden => {
+                if tell(&seen, Versions::Forbidden) {
+                    tracing::warn!("the versions of the Gateway API's CRDs may not be seen: {error}");
                 }
             }
-        }
-        if seen.send(Some(Arc::new(bundles.clone()))).is_err() {
-            return;
+            Err(_) => {}
         }
     }
+}
+
+/// Tells what is new, and whether it is.
+fn tell(seen: &watch::Sender<Option<Versions>>, now: Versions) -> bool {
+    seen.send_if_modified(|before| {
+        let now = Some(now);
+        let other = *before != now;
+        *before = now;
+        other
+    })
 }
 
 /// Name and version of a CRD of the Gateway API.

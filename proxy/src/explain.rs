@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use portolan_translate::{
     Snapshot,
     snapshot::{
-        Belongs, Candidate, Filter, FrontendRoutes, Hostname, HttpListener, L4Rule, ListenerId, ParentId, Port,
-        PortKind, RequestView, Rule, Target, TlsAction,
+        Belongs, Candidate, FailureMode, Filter, FrontendRoutes, Hostname, HttpListener, L4Rule, ListenerId, ParentId,
+        Port, PortKind, RequestView, Rule, Target, TlsAction,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -186,26 +186,44 @@ fn route(snapshot: &Snapshot, listener: &HttpListener, view: &RequestView<'_>, e
     }
     match winner {
         Some(Candidate { rule, .. }) => {
-            explanation.outcome = outcome(rule);
             explanation.filters = rule.filters.iter().map(filter_name).collect();
             explanation.backends = backends(snapshot, rule);
+            explanation.outcome = outcome(rule, &explanation.backends);
         }
         None => explanation.outcome = "404: no rule matches".to_owned(),
     }
 }
 
-fn outcome(rule: &Rule) -> String {
+fn outcome(rule: &Rule, backends: &[BackendShare]) -> String {
     for filter in &rule.filters {
         match filter {
             Filter::Redirect(redirect) => return format!("{}: a redirect", redirect.status.as_u16()),
             Filter::Unresolved { reference, reason } => return format!("500: {reference}: {reason}"),
+            Filter::Wasm(filter) if filter.failure_mode == FailureMode::Closed => {
+                if let Err(reason) = &filter.module {
+                    return format!("503: WasmFilter {} cannot run: {reason}", filter.name);
+                }
+            }
             _ => {}
         }
     }
-    match rule.backends.total() {
-        0 => "500: the rule has no backend".to_owned(),
-        _ => "forwarded".to_owned(),
+    let chosen = || backends.iter().filter(|backend| backend.weight > 0);
+    let refused: Vec<_> = chosen().filter_map(|backend| Some((backend, refusal(backend)?))).collect();
+    match (chosen().next(), refused.as_slice()) {
+        (None, _) => "500: the rule has no backend".to_owned(),
+        (_, []) => "forwarded".to_owned(),
+        (_, [(_, why), ..]) if refused.len() == chosen().count() => why.clone(),
+        (_, [(_, why), ..]) => {
+            let percent: f64 = refused.iter().map(|(backend, _)| backend.percent).sum();
+            format!("forwarded, but {percent:.1}% is answered {why}")
+        }
     }
+}
+
+/// With what requests are answered that a backend is chosen for but cannot take.
+fn refusal(backend: &BackendShare) -> Option<String> {
+    let empty = || backend.endpoints.is_empty().then(|| format!("503: {} has no endpoint", backend.backend));
+    backend.invalid.clone().or_else(empty)
 }
 
 fn filter_name(filter: &Filter) -> String {

@@ -36,6 +36,8 @@ pub struct Edges {
     pub forbidden: BTreeSet<Reference>,
     /// The versions of the Gateway API's CRDs by their names, where there are CRDs; empty where one does not say.
     pub bundles: Arc<BTreeMap<Arc<str>, Arc<str>>>,
+    /// Whether those versions may not be seen.
+    pub bundles_unseen: bool,
     /// Modules of WasmFilters: their digest once loaded and compiled, or what went wrong.
     pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
 }
@@ -66,6 +68,7 @@ impl Edges {
             last_certificates,
             forbidden,
             bundles,
+            bundles_unseen,
             modules,
         } = self;
         *controller_name == other.controller_name
@@ -77,6 +80,7 @@ impl Edges {
             && *last_certificates == other.last_certificates
             && *forbidden == other.forbidden
             && *bundles == other.bundles
+            && *bundles_unseen == other.bundles_unseen
             && *modules == other.modules
     }
 }
@@ -86,6 +90,8 @@ impl Edges {
 pub struct GatewayAddresses {
     /// Where it is served.
     pub assigned: Vec<IpAddr>,
+    /// Names at which it is served, where a load balancer gives names and no addresses.
+    pub hostnames: Vec<String>,
     /// Addresses of its spec that it does not have yet and may still be given.
     pub awaited: Vec<String>,
     /// Addresses of its spec that cannot be used here, with the reason.

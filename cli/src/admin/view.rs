@@ -8,7 +8,7 @@ use portolan_proxy::{
 };
 use portolan_telemetry::metrics::{Registry, Summary};
 use portolan_translate::{
-    Snapshot, Statuses,
+    ObjectName, Snapshot, Statuses,
     snapshot::{Port, percent_decoded},
 };
 use serde::{Deserialize, Serialize};
@@ -108,8 +108,15 @@ pub fn status(shared: &Shared, metrics: &Registry, statuses: &Statuses) -> Statu
         filters: snapshot.group_by("portolan.filter.duration", &["portolan.filter"], all),
         filter_failures: snapshot.group_by("portolan.filter.failures", &["portolan.filter"], all),
         limits: snapshot.group_by("portolan.limit.reached", &["portolan.limit"], all),
-        problems: statuses.problems().map(|problem| problem.to_string()).collect(),
+        problems: problems(&published.snapshot, statuses),
     }
+}
+
+/// What is wrong; of filters those alone that some route uses: of others a gateway sees no module.
+fn problems(snapshot: &Snapshot, statuses: &Statuses) -> Vec<String> {
+    let used = |name: &ObjectName| snapshot.wasm_filters.iter().any(|filter| filter.name == *name);
+    let matters = statuses.problems().filter(|problem| problem.kind != "WasmFilter" || used(problem.object));
+    matters.map(|problem| problem.to_string()).collect()
 }
 
 fn endpoints(snapshot: &Snapshot, shared: &Shared) -> BTreeMap<String, (usize, usize)> {

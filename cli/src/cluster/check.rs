@@ -1,7 +1,7 @@
 //! `portolan check --cluster`: whether a cluster has what Portolan needs, and what of its objects does not work, each
 //! with what to do about it.
 
-use super::{client, look, rights};
+use super::{client, look, ours, rights};
 use anyhow::{Context, Result};
 use k8s_openapi::{
     api::coordination::v1::Lease, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -9,9 +9,9 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::ListParams};
 use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE};
-use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP};
+use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP, common::ParentReference};
 use portolan_source::{Kind, kubernetes::View};
-use portolan_translate::{is_supported_bundle, statuses::Reported};
+use portolan_translate::{ObjectName, is_supported_bundle, objects::Store, statuses::Reported};
 use serde::Serialize;
 use std::fmt;
 
@@ -62,7 +62,7 @@ pub async fn findings() -> Result<Vec<Finding>> {
     all.extend(crds(&client).await?);
     let view = look(client.clone(), &KINDS).await?;
     all.push(controller(&client).await?);
-    all.extend(rights::findings(&client).await?);
+    all.extend(rights::findings(&client).await);
     all.extend(classes(&view));
     all.extend(objects(&view));
     Ok(all)
@@ -177,21 +177,33 @@ async fn controller(client: &Client) -> Result<Finding> {
 
 fn classes(view: &View) -> Vec<Finding> {
     let ours = view.objects.gateway_classes.iter().filter(|(_, class)| class.spec.controller_name == CONTROLLER_NAME);
-    let names: Vec<String> = ours.map(|(name, _)| name.to_string()).collect();
-    match names.is_empty() {
+    let judged = |name: &ObjectName| {
+        let status = view.observed.statuses.gateway_classes.get(name)?;
+        status.conditions.iter().find(|condition| condition.type_ == "Accepted" && condition.status != "Unknown")
+    };
+    let each = ours.map(|(name, _)| match judged(name) {
+        Some(_) => ok(format!("GatewayClass {name}")),
+        None => problem(
+            format!("GatewayClass {name}: no controller has said yet whether it accepts it"),
+            "it takes seconds; if it stays so, see the controller's logs",
+        ),
+    });
+    let each: Vec<_> = each.collect();
+    match each.is_empty() {
         true => vec![problem(
             format!("no GatewayClass has the controllerName {CONTROLLER_NAME}"),
             "the chart makes one unless gatewayClass.create is false",
         )],
-        false => vec![ok(format!("GatewayClass {}", names.join(", ")))],
+        false => each,
     }
 }
 
 /// What is not accepted, not resolved or not programmed, in the words of the statuses.
 fn objects(view: &View) -> Vec<Finding> {
-    let statuses = &view.observed.statuses;
+    let statuses = ours(view);
     let mut all: Vec<Finding> =
         statuses.problems().map(|reported| problem(reported.to_string(), advice(&reported))).collect();
+    all.extend(orphans(view));
     let unreadable = view.unreadable.iter();
     all.extend(unreadable.map(|(object, why)| {
         problem(
@@ -206,14 +218,44 @@ fn objects(view: &View) -> Vec<Finding> {
     all
 }
 
+/// Routes whose parent is no Gateway that there is: nobody writes a status for those.
+fn orphans(view: &View) -> Vec<Finding> {
+    fn of<T>(all: &Store<T>, kind: &str, parents: impl Fn(&T) -> &[ParentReference], view: &View) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for (name, route) in all.iter() {
+            for parent in parents(route).iter().filter(|parent| parent.kind() == "Gateway") {
+                let namespace = parent.namespace.as_deref().unwrap_or(&name.namespace);
+                let gateway = ObjectName::new(namespace, parent.name.as_str());
+                if !view.objects.gateways.contains_key(&gateway) {
+                    let what = format!("{kind} {name}: its parent Gateway {gateway} does not exist");
+                    found.push(problem(what, "name a Gateway that exists (kubectl get gateways -A), or make this one"));
+                }
+            }
+        }
+        found
+    }
+    let objects = &view.objects;
+    let mut all = of(&objects.http_routes, "HTTPRoute", |route| &route.spec.parent_refs, view);
+    all.extend(of(&objects.grpc_routes, "GRPCRoute", |route| &route.spec.parent_refs, view));
+    all.extend(of(&objects.tls_routes, "TLSRoute", |route| &route.spec.parent_refs, view));
+    all.extend(of(&objects.tcp_routes, "TCPRoute", |route| &route.spec.parent_refs, view));
+    all.extend(of(&objects.udp_routes, "UDPRoute", |route| &route.spec.parent_refs, view));
+    all
+}
+
 /// What to do about a condition.
 fn advice(reported: &Reported<'_>) -> &'static str {
     match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
         (_, "AddressNotAssigned") => "does the cluster have a load balancer (MetalLB, a cloud's) with a free address?",
         (_, "AddressNotUsable") => "ask for an address of the load balancer's pools, or for none",
         ("Programmed", "Pending") => {
-            "kubectl get pods with the label gateway.networking.k8s.io/gateway-name, and their logs"
+            "kubectl describe pods -l gateway.networking.k8s.io/gateway-name=NAME says what keeps its pods"
         }
+        ("Programmed", "Invalid") if reported.kind == "Gateway" => {
+            "the message names what is wrong: a listener, or the GatewayConfig that parametersRef names"
+        }
+        (_, "FilterNotFound") => "make the WasmFilter in the route's namespace, or name another one",
+        (_, "ModuleNotLoaded") => "kubectl describe the WasmFilter: its message says what is wrong with the module",
         (_, "RefNotPermitted") => "make a ReferenceGrant in the namespace that is referred to",
         (_, "BackendNotFound") => "name a Service that exists, with one of its ports",
         (_, "InvalidCertificateRef") => "the Secret must be of the type kubernetes.io/tls, with tls.crt and tls.key",

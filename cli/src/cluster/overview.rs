@@ -1,20 +1,20 @@
 //! `portolan status --cluster`: every Gateway, route and filter of a cluster that is ours, as its status says it is.
 
-use super::{check, client, look};
+use super::{check, client, look, ours};
 use crate::table::Table;
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client, api::ListParams};
 use portolan_controller::{CONTROLLER_NAME, GATEWAY_LABEL, gateway_label, own_selector};
-use portolan_crds::{Condition, Gateway, common::RouteParentStatus};
+use portolan_crds::{Condition, Gateway, common::RouteParentStatus, gateway::GatewayStatus};
 use portolan_source::kubernetes::View;
 use portolan_translate::{
-    ObjectName,
+    ObjectName, Statuses,
     snapshot::RouteKind,
     statuses::{Part, ROUTE_KINDS},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// What a cluster has of ours.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -87,12 +87,13 @@ pub async fn overview() -> Result<Overview> {
     let client = client().await?;
     let view = look(client.clone(), &check::KINDS).await?;
     let leader = check::leader(&client).await?.filter(|leader| leader.alive);
+    let statuses = ours(&view);
     Ok(Overview {
         controller: leader.map(|leader| leader.name),
-        gateways: gateways(&view, &replicas(&client).await?),
-        routes: ROUTE_KINDS.into_iter().flat_map(|kind| routes(&view, kind)).collect(),
-        filters: filters(&view),
-        problems: view.observed.statuses.problems().count(),
+        gateways: gateways(&view, &statuses, &replicas(&client).await?),
+        routes: ROUTE_KINDS.into_iter().flat_map(|kind| routes(&view, &statuses, kind)).collect(),
+        filters: filters(&view, &statuses),
+        problems: statuses.problems().count(),
     })
 }
 
@@ -109,14 +110,10 @@ async fn replicas(client: &Client) -> Result<BTreeMap<(String, String), (i32, i3
     Ok(each.collect())
 }
 
-fn gateways(view: &View, replicas: &BTreeMap<(String, String), (i32, i32)>) -> Vec<GatewayRow> {
-    let ours = |gateway: &Gateway| {
-        let class = view.objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
-        class.is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
-    };
-    let all = view.objects.gateways.iter().filter(|(_, gateway)| ours(gateway));
-    let row = |(name, gateway): (&ObjectName, &std::sync::Arc<Gateway>)| {
-        let status = view.observed.statuses.gateways.get(name).map(|status| (**status).clone()).unwrap_or_default();
+fn gateways(view: &View, statuses: &Statuses, replicas: &BTreeMap<(String, String), (i32, i32)>) -> Vec<GatewayRow> {
+    let all =
+        statuses.gateways.iter().filter_map(|(name, status)| Some((name, view.objects.gateways.get(name)?, status)));
+    let row = |(name, gateway, status): (&ObjectName, &Arc<Gateway>, &Arc<GatewayStatus>)| {
         let key = (name.namespace.to_string(), gateway_label(name));
         let (ready, replicas) = replicas.get(&key).copied().unwrap_or_default();
         GatewayRow {
@@ -133,7 +130,7 @@ fn gateways(view: &View, replicas: &BTreeMap<(String, String), (i32, i32)>) -> V
     all.map(row).collect()
 }
 
-fn routes(view: &View, kind: RouteKind) -> Vec<RouteRow> {
+fn routes(view: &View, statuses: &Statuses, kind: RouteKind) -> Vec<RouteRow> {
     let hostnames = |name: &ObjectName| match kind {
         RouteKind::HTTPRoute => view.objects.http_routes.get(name).map(|route| route.spec.hostnames.clone()),
         RouteKind::GRPCRoute => view.objects.grpc_routes.get(name).map(|route| route.spec.hostnames.clone()),
@@ -148,17 +145,13 @@ fn routes(view: &View, kind: RouteKind) -> Vec<RouteRow> {
         accepted: said(&parent.conditions, "Accepted"),
         resolved: said(&parent.conditions, "ResolvedRefs"),
     };
-    let all = view.observed.statuses.routes(kind).into_iter().flatten();
-    all.flat_map(|(name, status)| {
-        let ours = status.parents.iter().filter(|parent| parent.controller_name == CONTROLLER_NAME);
-        ours.map(move |parent| row(name, parent))
-    })
-    .collect()
+    let all = statuses.routes(kind).into_iter().flatten();
+    all.flat_map(|(name, status)| status.parents.iter().map(move |parent| row(name, parent))).collect()
 }
 
-fn filters(view: &View) -> Vec<FilterRow> {
+fn filters(view: &View, statuses: &Statuses) -> Vec<FilterRow> {
     let row = |name: &ObjectName| {
-        let status = view.observed.statuses.wasm_filters.get(name);
+        let status = statuses.wasm_filters.get(name);
         let conditions = status.map_or(&[][..], |status| &status.conditions);
         FilterRow {
             name: name.to_string(),

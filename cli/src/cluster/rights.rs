@@ -11,7 +11,7 @@ use kube::{
     Api, Client,
     api::{ListParams, PostParams},
 };
-use portolan_controller::{OWNED_KINDS, own_selector};
+use portolan_controller::{own_selector, owned_kinds};
 use portolan_source::{Kind, kubernetes::ROUTING_KINDS};
 use std::collections::BTreeMap;
 
@@ -32,24 +32,27 @@ struct Right {
 }
 
 /// What is not allowed and has to be.
-pub(super) async fn findings(client: &Client) -> Result<Vec<Finding>> {
+pub(super) async fn findings(client: &Client) -> Vec<Finding> {
+    ask(client).await.unwrap_or_else(|error| vec![cannot_ask(&error)])
+}
+
+async fn ask(client: &Client) -> Result<Vec<Finding>> {
     let mut questions = Vec::new();
     for account in controllers(client).await? {
         questions.extend(of_controller().map(|right| ("controller", account.clone(), right)));
     }
     let gateways = gateways(client).await?;
     let fine = ok(format!("the controller and {} gateways have the rights that they need", gateways.len()));
-    for account in gateways {
-        questions.extend(watched().map(|right| ("gateway", account.clone(), right)));
+    // All have one ClusterRole: whether it is enough is asked for one of them, whether they have it for each.
+    for (at, account) in gateways.into_iter().enumerate() {
+        let rights = watched().take(if at == 0 { usize::MAX } else { 1 });
+        questions.extend(rights.map(|right| ("gateway", account.clone(), right)));
     }
     let asked = stream::iter(questions).map(|(who, account, right)| async move {
         let allowed = allowed(client, &account, &right).await?;
-        kube::Result::Ok((!allowed).then_some((who, right, account)))
+        anyhow::Ok((!allowed).then_some((who, right, account)))
     });
-    let answers: Vec<_> = match asked.buffer_unordered(QUESTIONS_MAX).try_collect().await {
-        Ok(answers) => answers,
-        Err(error) => return Ok(vec![cannot_ask(&error)]),
-    };
+    let answers: Vec<_> = asked.buffer_unordered(QUESTIONS_MAX).try_collect().await?;
     let mut missing: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (who, right, account) in answers.into_iter().flatten() {
         missing.entry((who, right)).or_default().push(account);
@@ -60,10 +63,10 @@ pub(super) async fn findings(client: &Client) -> Result<Vec<Finding>> {
     Ok(missing.into_iter().map(|((who, right), accounts)| denied(who, &right, accounts)).collect())
 }
 
-fn cannot_ask(error: &kube::Error) -> Finding {
+fn cannot_ask(error: &anyhow::Error) -> Finding {
     warning(
-        format!("what the controller and the gateways may do cannot be checked: {error}"),
-        "who asks needs the right to create SubjectAccessReviews",
+        format!("what the controller and the gateways may do cannot be checked: {error:#}"),
+        "who asks needs the right to list Pods and ServiceAccounts, and to create SubjectAccessReviews",
     )
 }
 
@@ -113,11 +116,20 @@ fn of_controller() -> impl Iterator<Item = Right> {
         subresource: Some("status"),
     });
     // The one ClusterRoleBinding may be patched by its name alone.
-    let owned = OWNED_KINDS.into_iter().filter(|(_, resource)| *resource != "clusterrolebindings");
+    let owned = owned_kinds().filter(|(_, resource)| *resource != "clusterrolebindings");
     let owned = owned.flat_map(|(group, resource)| {
         ["list", "watch", "create", "patch", "delete"].map(|verb| Right { verb, group, resource, subresource: None })
     });
-    watched().chain(statuses).chain(owned)
+    let other = [
+        Right {
+            verb: "watch",
+            group: "apiextensions.k8s.io",
+            resource: "customresourcedefinitions",
+            subresource: None,
+        },
+        Right { verb: "create", group: "events.k8s.io", resource: "events", subresource: None },
+    ];
+    watched().chain(statuses).chain(owned).chain(other)
 }
 
 async fn allowed(client: &Client, account: &str, right: &Right) -> kube::Result<bool> {

@@ -32,6 +32,7 @@ struct Session {
     modules: Modules,
     follower: Follower,
     complaints: Complaints,
+    broken_filters: Complaints,
 }
 
 /// Runs until a signal.
@@ -47,7 +48,8 @@ pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
     tracing::info!(%gateway, read_only = %args.read_only, "following the cluster");
     let edges = EdgesOf::new(gateway.clone());
     let modules = Modules::new(args.module_cache, Files::Refused);
-    let mut session = Session { gateway, serving, edges, modules, follower, complaints: Complaints::default() };
+    let (complaints, broken_filters) = (Complaints::default(), Complaints::default());
+    let mut session = Session { gateway, serving, edges, modules, follower, complaints, broken_filters };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         never = session.follow() => match never? {},
@@ -94,6 +96,9 @@ impl Session {
         }
         let (translation, failures) =
             self.serving.publish(&view.objects, edges, &self.modules, |edges| Known { edges, ..Known::default() });
+        let filters = translation.snapshot.wasm_filters.iter();
+        let broken = filters.filter_map(|one| Some(format!("WasmFilter {}: {}", one.name, one.module.as_ref().err()?)));
+        self.broken_filters.tell_all(broken.collect());
         let wanted = selections(&self.gateway, Some(translation));
         if wanted.is_subset(&view.settled) {
             self.serving.admin().loaded(generations(&view.objects));

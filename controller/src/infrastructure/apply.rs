@@ -2,32 +2,25 @@
 
 use super::{
     Manifest, Refusals, Resource, own_selector,
-    owned::{Desired, GatewayKey, Key, Owned},
+    owned::{Content, Desired, GatewayKey, Key, Owned, digest},
 };
-use crate::{Context, fail_point::fail_point, metrics::Outcome, reconcile::send_if_other};
+use crate::{Context, fail_point::fail_point, later::Later, metrics::Outcome, reconcile::send_if_other};
 use futures_util::{StreamExt, stream::BoxStream, stream::SelectAll};
 use kube::{
     Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
-    core::Status,
     runtime::{WatchStreamExt, watcher, watcher::Event},
 };
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 /// Our name for what we apply.
 pub const FIELD_MANAGER: &str = "portolan-controller";
-/// How long what failed waits before it is tried again, the first time.
-const RETRY_MIN: Duration = Duration::from_secs(1);
-/// How long it waits at most.
-const RETRY_MAX: Duration = Duration::from_secs(60);
-
 /// What failed so often is not in order, whatever the API server says of the reason.
-const FAILURES_THAT_TELL: u32 = 4;
+const FAILURES_THAT_TELL: u32 = 3;
 
 type Events = SelectAll<BoxStream<'static, (Resource, watcher::Result<Event<DynamicObject>>)>>;
 
@@ -39,75 +32,71 @@ pub async fn apply(
 ) {
     let mut owned = Owned::default();
     let mut listings = Listings::default();
-    let mut later = Later::default();
+    let mut failures = Failures::default();
     let mut events: Events = Resource::ALL.into_iter().map(|resource| watch_one(&context.client, resource)).collect();
     loop {
         let wanted = desired.borrow_and_update().clone();
-        for manifest in owned.to_apply(&wanted).into_iter().cloned().collect::<Vec<_>>() {
-            let key = Key::from(&manifest);
-            if later.holds(&key) {
-                continue;
-            }
-            match apply_one(&context, &manifest, &owned.asked(&manifest)).await {
-                Ok(result) => {
-                    later.forget(&key);
-                    owned.applied(&manifest, &result);
-                }
-                Err(error) => later.failed(key, "applied", manifest.gateway(), &error),
-            }
-        }
+        let stale: Vec<Manifest> = owned.to_apply(&wanted).into_iter().cloned().collect();
         // What was there before this process is known once all kinds were listed.
         let orphans = if listings.complete() { owned.to_delete(&wanted) } else { Vec::new() };
-        for key in orphans.into_iter().filter(|key| !later.holds(key)).collect::<Vec<_>>() {
-            match delete(&context, &key).await {
-                Ok(()) => {
-                    later.forget(&key);
-                    owned.gone(&key);
+        failures.retain(&stale.iter().map(Key::from).chain(orphans.iter().cloned()).collect());
+        for manifest in stale {
+            let (key, asked) = (Key::from(&manifest), owned.asked(&manifest));
+            let content = digest(&asked);
+            if failures.later.holds(&key, &content) {
+                continue;
+            }
+            match apply_one(&context, &manifest, &asked).await {
+                Ok(result) => {
+                    failures.forget(&key);
+                    owned.applied(&manifest, &result);
                 }
-                Err(error) => later.failed(key, "deleted", GatewayKey::default(), &error),
+                Err(error) => failures.add(key, content, "applied", Some(manifest.gateway()), &error),
             }
         }
-        send_if_other(&refusals, later.refusals());
-        let retry = later.next();
+        for key in orphans {
+            if failures.later.holds(&key, &Content::default()) {
+                continue;
+            }
+            match delete(&context, &key).await {
+                Ok(()) => {
+                    failures.forget(&key);
+                    owned.gone(&key);
+                }
+                Err(error) => failures.add(key, Content::default(), "deleted", None, &error),
+            }
+        }
+        send_if_other(&refusals, failures.refusals());
         tokio::select! {
-            changed = desired.changed() => match changed {
-                // What failed may be what was changed.
-                Ok(()) => later = Later::default(),
-                Err(_) => return,
-            },
+            changed = desired.changed() => if changed.is_err() { return },
             Some((resource, event)) = events.next() => listings.take(&mut owned, resource, event),
-            () = retry => {}
+            () = failures.later.next() => {}
         }
     }
 }
 
-/// What failed, and when it is tried again: each time after twice as long.
+/// What failed, and what the API server finds wrong with it.
 #[derive(Default)]
-struct Later {
-    waits: HashMap<Key, Wait>,
+struct Failures {
+    later: Later<Key, Content>,
+    refusals: HashMap<Key, (GatewayKey, String)>,
 }
 
-struct Wait {
-    until: Instant,
-    pause: Duration,
-    /// What the API server finds wrong, and the Gateway that suffers from it.
-    refusal: Option<(GatewayKey, String)>,
-}
-
-impl Later {
-    /// Whether it is too early to try again.
-    fn holds(&self, key: &Key) -> bool {
-        self.waits.get(key).is_some_and(|wait| Instant::now() < wait.until)
+impl Failures {
+    fn forget(&mut self, key: &Key) {
+        self.later.forget(key);
+        self.refusals.remove(key);
     }
 
-    fn forget(&mut self, key: &Key) {
-        self.waits.remove(key);
+    fn retain(&mut self, open: &BTreeSet<Key>) {
+        self.later.retain(|key| open.contains(key));
+        self.refusals.retain(|key, _| open.contains(key));
     }
 
     /// What the API server refuses, by Gateway.
     fn refusals(&self) -> Refusals {
         let mut all = Refusals::new();
-        for (gateway, why) in self.waits.values().filter_map(|wait| wait.refusal.clone()) {
+        for (gateway, why) in self.refusals.values().cloned() {
             // Of several, always the same one.
             let first = all.entry(gateway).or_insert_with(|| why.clone());
             *first = why.min(first.clone());
@@ -115,36 +104,35 @@ impl Later {
         all
     }
 
-    fn failed(&mut self, key: Key, what: &str, gateway: GatewayKey, error: &kube::Error) {
-        let pause = self.waits.get(&key).map_or(RETRY_MIN, |wait| (wait.pause * 2).min(RETRY_MAX));
-        let (_, _, kind, _) = key.resource.api();
-        let (namespace, name) = (&key.namespace, &key.name);
-        let mut refusal = None;
-        match error {
+    fn add(&mut self, key: Key, content: Content, what: &str, gateway: Option<GatewayKey>, error: &kube::Error) {
+        let failures = self.later.failed(key.clone(), content);
+        if is_of_a_namespace_that_goes(error) {
             // It goes with its namespace, and so will its Gateway.
-            kube::Error::Api(status) if is_of_a_namespace_that_goes(status) => {}
-            kube::Error::Api(status) => {
-                let why = format!("{kind} {namespace}/{name} is not {what}: {}", status.message);
-                tracing::warn!("{why}");
-                // Of some wrong manifests the API server says that the fault is its own: it does so each time.
-                let refused = Outcome::of(error) == Outcome::Refused || pause >= RETRY_MIN * FAILURES_THAT_TELL;
-                refusal = refused.then_some((gateway, why));
-            }
-            error => tracing::warn!("{kind} {namespace}/{name} is not {what}: {error}"),
+            return;
         }
-        self.waits.insert(key, Wait { until: Instant::now() + pause, pause, refusal });
-    }
-
-    /// Completes when something may be tried again.
-    async fn next(&self) {
-        match self.waits.values().map(|wait| wait.until).filter(|until| *until > Instant::now()).min() {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
+        let (_, _, kind, _) = key.resource.api();
+        let why = format!("{kind} {}/{} is not {what}: {}", key.namespace, key.name, told(error));
+        tracing::warn!("{why}");
+        // Of some wrong manifests the API server says that the fault is its own: it does so each time.
+        let refused = Outcome::of(error) == Outcome::Refused
+            || (failures >= FAILURES_THAT_TELL && matches!(error, kube::Error::Api(_)));
+        // Without a right on something that a listener or route refers to, that alone is not served, and says so itself.
+        let vital = !matches!(key.resource, Resource::Role | Resource::RoleBinding);
+        if let Some(gateway) = gateway.filter(|_| refused && vital) {
+            self.refusals.insert(key, (gateway, why));
         }
     }
 }
 
-fn is_of_a_namespace_that_goes(status: &Status) -> bool {
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
+fn is_of_a_namespace_that_goes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
     let details = status.details.as_ref();
     (status.code == 403 && status.message.contains("being terminated"))
         || (status.code == 404 && details.is_some_and(|details| details.kind == "namespaces"))
@@ -216,7 +204,12 @@ async fn apply_one(context: &Context, manifest: &Manifest, object: &serde_json::
     fail_point("apply", kind);
     let result = api.patch(&manifest.name, &params, &Patch::Apply(object)).await;
     fail_point("applied", kind);
-    context.metrics.wrote(kind, result.as_ref().map_or_else(Outcome::of, |_| Outcome::Written));
+    let outcome = match &result {
+        Err(error) if is_of_a_namespace_that_goes(error) => Outcome::Conflict,
+        Err(error) => Outcome::of(error),
+        Ok(_) => Outcome::Written,
+    };
+    context.metrics.wrote(kind, outcome);
     result
 }
 
@@ -226,10 +219,10 @@ async fn delete(context: &Context, key: &Key) -> kube::Result<()> {
     fail_point("delete", kind);
     let result = api.delete(&key.name, &DeleteParams::background()).await;
     fail_point("deleted", kind);
-    context.metrics.wrote(kind, result.as_ref().map_or_else(Outcome::of, |_| Outcome::Deleted));
-    match result {
-        Ok(_) => Ok(()),
+    let result = match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error),
-    }
+        other => other.map(drop),
+    };
+    context.metrics.wrote(kind, result.as_ref().map_or_else(Outcome::of, |()| Outcome::Deleted));
+    result
 }

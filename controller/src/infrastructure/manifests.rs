@@ -64,7 +64,7 @@ impl Resource {
     ];
 
     /// Its API group (empty for the core group), version, kind and plural.
-    pub const fn api(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    pub fn api(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
@@ -315,7 +315,8 @@ impl Writer<'_> {
         add("--namespace", name.namespace.to_string());
         add("--name", name.name.to_string());
         add("--read-only", format!("[::]:{READ_ONLY_PORT}"));
-        add("--module-cache", "/var/cache/portolan".to_owned());
+        // Made by the gateway itself, so that it is its own: the volume's is root's.
+        add("--module-cache", "/var/cache/portolan/modules".to_owned());
         let telemetry = config.telemetry.clone().unwrap_or_default();
         if let Some(endpoint) = telemetry.otlp_endpoint {
             add("--otlp", endpoint);

@@ -19,16 +19,12 @@ use std::{
 };
 
 /// Group and plural of each kind that runs for a Gateway.
-pub const OWNED_KINDS: [(&str, &str); 8] = {
-    let mut all = [("", ""); 8];
-    let mut at = 0;
-    while at < all.len() {
-        let (group, _, _, plural) = Resource::ALL[at].api();
-        all[at] = (group, plural);
-        at += 1;
-    }
-    all
-};
+pub fn owned_kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Resource::ALL.into_iter().map(|resource| {
+        let (group, _, _, plural) = resource.api();
+        (group, plural)
+    })
+}
 
 /// What the API server refuses of what is to run for a Gateway, by Gateway.
 pub type Refusals = BTreeMap<GatewayKey, String>;

@@ -46,7 +46,7 @@ struct Seen {
 }
 
 /// A digest of what we say about an object, or of what it is.
-type Content = [u8; 32];
+pub type Content = [u8; 32];
 
 /// An object as it was applied: what was asked for, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +177,8 @@ fn content_of(object: &DynamicObject) -> Content {
     digest(&serde_json::json!([metadata.labels, metadata.annotations, metadata.owner_references, rest]))
 }
 
-fn digest(value: &Value) -> Content {
+/// Of a value.
+pub fn digest(value: &Value) -> Content {
     Sha256::digest(value.to_string()).into()
 }
 

@@ -23,6 +23,11 @@ const ANCESTORS_MAX: usize = 16;
 pub trait Written: Clone + Conditioned + Default + PartialEq + Serialize {
     /// What the status should be, given what it is. `desired` is `None` where the object no longer concerns us.
     fn merged(desired: Option<&Self>, observed: &Self, now: Timestamp) -> Self;
+
+    /// What of it is our word.
+    fn ours(&self) -> Self {
+        self.clone()
+    }
 }
 
 /// The status to write, unless it is there already.
@@ -94,6 +99,11 @@ impl Written for WasmFilterStatus {
 }
 
 impl Written for RouteStatus {
+    fn ours(&self) -> Self {
+        let ours = self.parents.iter().filter(|parent| parent.controller_name == CONTROLLER_NAME);
+        Self { parents: ours.cloned().collect() }
+    }
+
     fn merged(desired: Option<&Self>, observed: &Self, now: Timestamp) -> Self {
         let (ours, others): (Vec<_>, Vec<_>) =
             observed.parents.iter().partition(|parent| parent.controller_name == CONTROLLER_NAME);
@@ -109,6 +119,11 @@ impl Written for RouteStatus {
 }
 
 impl Written for PolicyStatus {
+    fn ours(&self) -> Self {
+        let ours = self.ancestors.iter().filter(|ancestor| ancestor.controller_name == CONTROLLER_NAME);
+        Self { ancestors: ours.cloned().collect() }
+    }
+
     fn merged(desired: Option<&Self>, observed: &Self, now: Timestamp) -> Self {
         let (ours, others): (Vec<_>, Vec<_>) =
             observed.ancestors.iter().partition(|ancestor| ancestor.controller_name == CONTROLLER_NAME);

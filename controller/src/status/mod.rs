@@ -5,100 +5,81 @@ mod round;
 
 pub use round::{Round, Write};
 
-use crate::{Context, fail_point::fail_point, metrics::Outcome};
+use crate::{Context, fail_point::fail_point, later::Later, metrics::Outcome};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use portolan_source::{Kind, ObjectName, kubernetes::Selection};
-use std::{collections::HashMap, time::Duration};
+use serde_json::Value;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 
 /// Writes that may be under way at once.
 const WRITES_MAX: usize = 16;
 /// Time between two writes, at least.
 const PACE: Duration = Duration::from_millis(2);
-/// How long what failed waits before it is tried again, the first time; each further time is twice as long.
-const RETRY_MIN: Duration = Duration::from_secs(1);
-/// How long it waits at most.
-const RETRY_MAX: Duration = Duration::from_secs(60);
-
 /// What each object was written last: until another version of it is seen, there is nothing new to compare with.
 type Last = HashMap<Key, Write>;
 type Key = (Kind, ObjectName);
-type Done = Result<(Key, Outcome), tokio::task::JoinError>;
+type Done = Result<(Write, Outcome), tokio::task::JoinError>;
 
 /// Writes what each round asks for until there are no more rounds.
 pub async fn write(context: Context, mut rounds: watch::Receiver<Round>) {
     let mut written = Last::new();
-    let mut retry = Retry::default();
+    let mut later = Later::default();
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let round = rounds.borrow_and_update().clone();
         written.retain(|key, write| round.version_of(key) == Some(write.resource_version.as_str()));
+        let writes = round.writes(now());
+        let open: HashSet<Key> = writes.iter().map(Write::key).collect();
+        later.retain(|key| open.contains(key));
         let mut running = JoinSet::new();
-        for write in round.writes(now()) {
-            let key = (write.kind, write.name.clone());
-            if written.get(&key) == Some(&write) {
+        for write in writes {
+            let key = write.key();
+            if written.get(&key).is_some_and(|last| last.says_the_same(&write)) || later.holds(&key, &write.said()) {
                 continue;
             }
             pace.tick().await;
             while running.len() >= WRITES_MAX {
-                retry.settle(running.join_next().await);
+                settle(running.join_next().await, &mut written, &mut later);
             }
-            written.insert(key.clone(), write.clone());
             let context = context.clone();
-            running.spawn(async move { (key, patch(&context, write).await) });
+            running.spawn(async move {
+                let outcome = patch(&context, &write).await;
+                (write, outcome)
+            });
         }
         while let Some(done) = running.join_next().await {
-            retry.settle(Some(done));
+            settle(Some(done), &mut written, &mut later);
         }
         tokio::select! {
             changed = rounds.changed() => if changed.is_err() { return },
-            failed = retry.later() => failed.iter().for_each(|key| drop(written.remove(key))),
+            () = later.next() => {}
         }
     }
 }
 
-/// Writes that failed, to be tried again.
-#[derive(Default)]
-struct Retry {
-    failed: Vec<Key>,
-    at: Option<Instant>,
-    pause: Duration,
-}
-
-impl Retry {
-    /// Notes what became of a write. Where somebody else was first, the next version that is seen says more.
-    fn settle(&mut self, done: Option<Done>) {
-        match done {
-            Some(Ok((key, Outcome::Failed | Outcome::Refused))) => {
-                self.failed.push(key);
-                if self.at.is_none() {
-                    self.pause = (self.pause * 2).clamp(RETRY_MIN, RETRY_MAX);
-                    self.at = Some(Instant::now() + self.pause);
-                }
-            }
-            Some(Ok((_, Outcome::Written))) if self.failed.is_empty() => self.pause = Duration::ZERO,
-            _ => {}
-        }
-    }
-
-    /// What failed, once it is time to try it again.
-    async fn later(&mut self) -> Vec<Key> {
-        match self.at {
-            None => std::future::pending().await,
-            Some(at) => tokio::time::sleep_until(at).await,
-        }
-        self.at = None;
-        std::mem::take(&mut self.failed)
+/// Notes what became of a write. Where somebody else was first, the next version that is seen says more.
+fn settle(done: Option<Done>, written: &mut Last, later: &mut Later<Key, Value>) {
+    let Some(Ok((write, outcome))) = done else { return };
+    let key = write.key();
+    if matches!(outcome, Outcome::Failed | Outcome::Refused) {
+        later.failed(key, write.said());
+    } else {
+        later.forget(&key);
+        written.insert(key, write);
     }
 }
 
-async fn patch(context: &Context, write: Write) -> Outcome {
+async fn patch(context: &Context, write: &Write) -> Outcome {
     let kind = write.kind.name();
     let api = Selection::named(write.kind, &write.name).api(context.client.clone());
     let patch = serde_json::json!({
@@ -111,7 +92,7 @@ async fn patch(context: &Context, write: Write) -> Outcome {
     let outcome = result.as_ref().map_or_else(Outcome::of, |_| Outcome::Written);
     context.metrics.wrote(kind, outcome);
     match result {
-        Ok(_) => context.events.tell(&write.object(), write.news),
+        Ok(_) => context.events.tell(&write.object(), write.news.clone()),
         Err(_) if outcome == Outcome::Conflict => {}
         Err(error) => tracing::warn!("the status of {kind} {} is not written: {error}", write.name),
     }

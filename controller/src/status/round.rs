@@ -38,6 +38,21 @@ pub struct Write {
 }
 
 impl Write {
+    /// The object.
+    pub fn key(&self) -> (Kind, ObjectName) {
+        (self.kind, self.name.clone())
+    }
+
+    /// What it says, without the times at which that began: those are always new.
+    pub fn said(&self) -> Value {
+        untimed(self.status.clone())
+    }
+
+    /// Whether both say the same of the same version.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.resource_version == other.resource_version && self.said() == other.said()
+    }
+
     /// The object, for events about it.
     pub fn object(&self) -> ObjectReference {
         let namespace = Some(self.name.namespace.to_string()).filter(|namespace| !namespace.is_empty());
@@ -91,11 +106,23 @@ impl Round {
             let before = see.get(name).map(|status| &**status);
             if let Some(status) = to_write(desired, before, now) {
                 let (name, resource_version, uid) = (name.clone(), resource_version.clone(), uid.clone());
-                let (news, status) = (news(before, &status), replacing(&status, before));
+                let (news, status) = (news(before.map(T::ours).as_ref(), &status.ours()), replacing(&status, before));
                 writes.push(Write { kind, name, resource_version, uid, status, news });
             }
         }
     }
+}
+
+fn untimed(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            fields.remove("lastTransitionTime");
+            fields.values_mut().for_each(|field| *field = untimed(field.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = untimed(item.take())),
+        _ => {}
+    }
+    value
 }
 
 /// A status as a merge patch that leaves nothing of the one before.
@@ -113,7 +140,11 @@ fn replacing<T: Written>(status: &T, before: Option<&T>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portolan_crds::gateway::{GatewayStatus, GatewayStatusAddress};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use portolan_crds::{
+        Condition,
+        gateway::{GatewayStatus, GatewayStatusAddress},
+    };
 
     #[test]
     fn a_field_that_went_is_taken_away() {
@@ -122,6 +153,29 @@ mod tests {
         let patch = replacing(&GatewayStatus::default(), Some(&before));
         assert_eq!(patch["addresses"], Value::Null);
         assert!(patch.as_object().is_some_and(|patch| patch.contains_key("addresses")));
+    }
+
+    #[test]
+    fn a_write_says_the_same_a_second_later() {
+        let name = ObjectName::new("n", "g");
+        let condition = Condition {
+            type_: "Accepted".to_owned(),
+            status: "True".to_owned(),
+            reason: "Accepted".to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        let status = GatewayStatus { conditions: vec![condition], ..Default::default() };
+        let mut round = Round::default();
+        let mut desired = Statuses::default();
+        desired.gateways.insert(name.clone(), Arc::new(status));
+        round.desired = Arc::new(desired);
+        let seen = Observation { resource_version: "7".to_owned(), uid: "u".to_owned() };
+        Arc::make_mut(&mut round.observed).objects.insert((Kind::Gateway, name), seen);
+        let at = |second| round.writes(Timestamp::from_second(second).expect("it is a time")).remove(0);
+        assert_ne!(at(1), at(2), "the times differ");
+        assert!(at(1).says_the_same(&at(2)));
     }
 
     #[test]

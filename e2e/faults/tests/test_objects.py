@@ -115,6 +115,30 @@ spec: {resources: {requests: {cpu: 10m}}}
 """)
         self.kube.wait_for_condition("gateway", "wrong", "Programmed", "True", 60)
 
+    def test_a_gateway_without_a_load_balancer_is_at_its_services_addresses(self):
+        for kind in ("ClusterIP", "NodePort"):
+            with self.subTest(kind):
+                name = kind.lower()
+                self.kube.apply(f"""\
+apiVersion: portolan.dev/v1alpha1
+kind: GatewayConfig
+metadata: {{name: {name}}}
+spec: {{replicas: 1, resources: {{requests: {{cpu: 10m}}}}, service: {{type: {kind}}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: {name}}}
+spec:
+  gatewayClassName: portolan
+  infrastructure: {{parametersRef: {{group: portolan.dev, kind: GatewayConfig, name: {name}}}}}
+  listeners: [{{name: http, port: 80, protocol: HTTP}}]
+""")
+                self.addCleanup(self.kube.delete, f"gateway/{name}")
+                self.kube.address(name, 60)
+                own = self.kube.get("service", f"{name}-portolan")["spec"]["clusterIPs"]
+                told = [one["value"] for one in self.kube.get("gateway", name)["status"]["addresses"]]
+                self.assertEqual(sorted(told), sorted(own))
+
     def test_an_address_that_cannot_be_had_is_waited_for_and_then_refused(self):
         self.kube.apply("""\
 apiVersion: gateway.networking.k8s.io/v1
@@ -131,7 +155,7 @@ spec:
             return self.kube.condition("gateway", "nowhere", "Programmed")[1]
 
         seen = set()
-        until("it is refused", lambda: seen.add(reason()) or "AddressNotUsable" in seen, tell=lambda: str(seen))
+        until("it is refused", lambda: seen.add(reason()) or "AddressNotUsable" in seen, 90, lambda: str(seen))
         self.assertIn("AddressNotAssigned", seen, "it was waited for first")
 
     def test_a_secret_replaced_by_rubbish_leaves_the_old_certificate_in_service(self):

@@ -107,12 +107,26 @@ spec: {autoscaling: {minReplicas: 1, maxReplicas: 2}, resources: {requests: {cpu
                 self.fail(f"the controller never came to {step} (was it built with its fail points?)")
             self.assertEqual(process.returncode, -6, "it did not abort")
 
+    def assert_died_at(self, step: str, name: str) -> None:
+        """What was made when the controller died is what its step says: all before it, and nothing after it."""
+        done, kind = step.split("-", 1)
+        made = {part.split()[0] for part in self.parts_of(name)}
+        at = MADE.index(kind)
+        for other in MADE[:at + (done == "applied")]:
+            if other != "ClusterRoleBinding":
+                self.assertIn(other, made)
+        for other in MADE[at + (done == "applied"):]:
+            self.assertNotIn(other, made)
+
     def test_what_one_began_the_next_one_completes(self):
         for at, step in enumerate(STEPS_OF_MAKING + STEPS_OF_TELLING):
             with self.subTest(step):
-                name = f"step{at}"
+                # The first of all by its name, so that the controller dies at its parts and no other Gateway's.
+                name = f"a{at}"
                 self.kube.apply(parts(name))
                 self.die_at(step)
+                if step in STEPS_OF_MAKING:
+                    self.assert_died_at(step, name)
                 with self.controller():
                     address = self.kube.address(name, 60)
                     self.kube.wait_for_condition("httproute", name, "Accepted", "True")
@@ -129,6 +143,9 @@ spec: {autoscaling: {minReplicas: 1, maxReplicas: 2}, resources: {requests: {cpu
                     self.kube.address(name, 60)
                 self.kube.delete(f"gateway/{name}", f"httproute/{name}")
                 self.die_at(step)
+                done, kind = step.split("-", 1)
+                left = [part for part in self.parts_of(name) if part.startswith(f"{kind} {ELSEWHERE}/")]
+                self.assertEqual(len(left), 1 if done == "delete" else 0, left)
                 with self.controller():
                     until("nothing is left", lambda: not self.parts_of(name), 60, lambda: str(self.parts_of(name)))
 

@@ -89,7 +89,11 @@ def measure(options: argparse.Namespace, progress: Progress) -> int:
 
 def settled(system: Kube) -> None:
     """Waits until the controller writes no more."""
-    before = -1
-    while before != (now := writes.of_routes(system)):
-        before = now
+    seen = [writes.of_routes(system)]
+
+    def rests() -> bool:
         time.sleep(2)
+        seen.append(writes.of_routes(system))
+        return seen[-1] == seen[-2]
+
+    until("the controller writes no more", rests, 120, lambda: str(seen[-2:]))

@@ -7,11 +7,11 @@ from harness.kube import Kube
 
 
 def of_routes(system: Kube) -> int:
-    """Statuses of HTTPRoutes that the controller that leads has written since it began."""
+    """Writes of HTTPRoutes' statuses that the controller that leads has tried since it began, whatever came of them."""
     for pod in system.list("pods", "--field-selector", "status.phase=Running"):
         with urllib.request.urlopen(f"http://{pod['status']['podIP']}:15020/metrics", timeout=5) as answer:
             text = answer.read().decode()
         if re.search(r"^portolan_controller_leading 1$", text, re.M):
-            found = re.search(r'^portolan_controller_writes_total\{portolan_kind="HTTPRoute",portolan_outcome="written"\} (\d+)', text, re.M)
-            return int(found[1]) if found else 0
+            counts = re.findall(r'^portolan_controller_writes_total\{portolan_kind="HTTPRoute",.*\} (\d+)', text, re.M)
+            return sum(map(int, counts))
     raise AssertionError("no controller says that it leads")

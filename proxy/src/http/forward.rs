@@ -318,10 +318,15 @@ impl Outbound<'_> {
             return Ok(body);
         }
         let retriable = refused || reset || error.kind == ErrorKind::UpstreamTimeout;
-        if left == Some(true) && retriable && self.within_budget() {
-            tries.asked += 1;
-            tries.fresh = true;
-            return Ok(body);
+        if left == Some(true) && retriable {
+            let within = self.within_budget();
+            // Without a retry in its route, a request whose connection was refused would be tried again as well.
+            if within || (harmless && refused && !tries.unasked) {
+                tries.asked += u32::from(within);
+                tries.unasked |= !within;
+                tries.fresh = true;
+                return Ok(body);
+            }
         }
         Err(error)
     }

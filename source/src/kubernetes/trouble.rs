@@ -25,7 +25,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub(super) fn of(error: &watcher::Error) -> Self {
+    /// What an error of a watch means.
+    pub fn of(error: &watcher::Error) -> Self {
         let status = match error {
             watcher::Error::InitialListFailed(kube::Error::Api(status))
             | watcher::Error::WatchStartFailed(kube::Error::Api(status))
@@ -73,7 +74,11 @@ impl Complaints {
         let troubles = view.troubles.iter().map(|(selection, trouble)| format!("{selection}: {trouble}"));
         let unreadable =
             view.unreadable.iter().map(|(object, why)| format!("{} {}: {why}", object.kind.name(), object.name));
-        let now: BTreeSet<String> = troubles.chain(unreadable).collect();
+        self.tell_all(troubles.chain(unreadable).collect());
+    }
+
+    /// Logs what of all that is wrong was not logged before.
+    pub fn tell_all(&mut self, now: BTreeSet<String>) {
         now.difference(&self.told).for_each(|text| tracing::warn!("{text}"));
         self.told = now;
     }

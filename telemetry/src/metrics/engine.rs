@@ -246,7 +246,7 @@ impl ConfigLoads {
         self.reloads.add(1);
     }
 
-    /// A configuration could not go into service.
+    /// A part of a configuration could not go into service.
     pub fn failed(&self) {
         self.failures.add(1);
     }

@@ -175,6 +175,12 @@ pub static CONTROLLER_PROBLEMS: Metric<Gauge> = Metric::gauge(
     Unit::Count("{object}"),
     "Objects of which a condition says that something is wrong, by kind and condition.",
 );
+/// Events that were not sent, because there were too many or the API server did not take them.
+pub static CONTROLLER_EVENTS_DROPPED: Metric<Counter> = Metric::counter(
+    "portolan.controller.events.dropped",
+    Unit::Count("{event}"),
+    "Events of objects that were not sent to the API server.",
+);
 /// Objects that the controller sees.
 pub static CONTROLLER_OBJECTS: Metric<Gauge> =
     Metric::gauge("portolan.controller.objects", Unit::Count("{object}"), "Objects that the controller sees, by kind.");

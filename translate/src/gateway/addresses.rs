@@ -38,5 +38,6 @@ pub(super) fn unprogrammed(addresses: &GatewayAddresses) -> Option<Refusal> {
         let all = addresses.awaited.join(", ");
         return Some(refusal("AddressNotAssigned", format!("spec.addresses: {all}: not assigned yet")));
     }
-    addresses.assigned.is_empty().then(|| refusal("AddressNotAssigned", "no address is assigned to the Gateway yet"))
+    let nowhere = addresses.assigned.is_empty() && addresses.hostnames.is_empty();
+    nowhere.then(|| refusal("AddressNotAssigned", "no address is assigned to the Gateway yet"))
 }

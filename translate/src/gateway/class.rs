@@ -59,6 +59,10 @@ pub fn is_supported_bundle(version: &str) -> bool {
 /// (<https://gateway-api.sigs.k8s.io/reference/spec/#gatewayclassconditiontype>). It is served all the same, as far as
 /// its fields are known.
 fn unsupported_version(edges: &Edges) -> Option<Refusal> {
+    if edges.bundles_unseen {
+        let message = "of which version the CRDs are may not be seen: the controller may not list them";
+        return Some(refusal("UnsupportedVersion", message));
+    }
     let others: Vec<_> = edges.bundles.iter().filter(|(_, version)| !is_supported_bundle(version)).collect();
     let (name, version) = others.first()?;
     let version = if version.is_empty() { "no version" } else { version };

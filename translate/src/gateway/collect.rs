@@ -77,6 +77,7 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
             pending: addresses::pending(&addresses),
             unprogrammed: addresses::unprogrammed(&addresses),
             addresses: if refused.is_none() { addresses.assigned } else { Vec::new() },
+            hostnames: if refused.is_none() { addresses.hostnames } else { Vec::new() },
             refused,
             client_certificate,
             unresolved,

@@ -65,6 +65,8 @@ pub(crate) struct GatewayEntry {
     pub(crate) unresolved: Option<Refusal>,
     /// Where it is served.
     pub(crate) addresses: Vec<IpAddr>,
+    /// By which names, where it has no addresses.
+    pub(crate) hostnames: Vec<String>,
     /// Whether clients without a valid certificate are served.
     pub(crate) insecure_fallback: bool,
     /// What is read for the Gateway as a whole.

@@ -17,10 +17,11 @@ pub(crate) fn gateway_status(all: &Gateways, gateway: &GatewayEntry, attached: &
     let listeners: Vec<_> =
         gateway.listeners.iter().map(|at| listener_status(meta, gateway, &all.listeners[*at], attached[*at])).collect();
     let attached_sets = gateway.sets.iter().filter(|at| all.sets[**at].refused.is_none()).count();
-    let address =
-        |ip: &std::net::IpAddr| GatewayStatusAddress { kind: Some("IPAddress".to_owned()), value: ip.to_string() };
+    let address = |kind: &str, value: String| GatewayStatusAddress { kind: Some(kind.to_owned()), value };
+    let ips = gateway.addresses.iter().map(|ip| address("IPAddress", ip.to_string()));
+    let names = gateway.hostnames.iter().map(|name| address("Hostname", name.clone()));
     GatewayStatus {
-        addresses: gateway.addresses.iter().map(address).collect(),
+        addresses: ips.chain(names).collect(),
         conditions: gateway_conditions(all, gateway),
         listeners,
         attached_listener_sets: i32::try_from(attached_sets).ok(),
@@ -132,5 +133,6 @@ fn unprogrammed(gateway: &GatewayEntry, listener: &ListenerEntry) -> Option<Refu
     }
     // A Gateway with some address of its own is served there, whatever became of the others.
     let unplaced = || refusal("Pending", "no address is assigned to the Gateway yet");
-    gateway.addresses.is_empty().then(unplaced).or_else(|| gateway.pending.clone())
+    let nowhere = gateway.addresses.is_empty() && gateway.hostnames.is_empty();
+    nowhere.then(unplaced).or_else(|| gateway.pending.clone())
 }

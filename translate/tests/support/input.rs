@@ -73,7 +73,8 @@ fn override_edges(edges: &mut Edges, said: &Value) {
         let unusable = list("unusable").iter().map(|one| (text(&one["address"]), text(&one["why"]))).collect();
         let awaited = list("awaited").iter().map(text).collect();
         let refused = addresses["refused"].as_str().map(str::to_owned);
-        let addresses = GatewayAddresses { assigned, awaited, unusable, refused, ..Default::default() };
+        let hostnames = list("hostnames").iter().map(text).collect();
+        let addresses = GatewayAddresses { assigned, hostnames, awaited, unusable, refused, ..Default::default() };
         edges.gateways.insert(name(&gateway), addresses);
     }
     let forbidden = said["forbiddenSecrets"].as_array().into_iter().flatten().filter_map(Value::as_str);

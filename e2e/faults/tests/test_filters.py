@@ -1,0 +1,60 @@
+"""A user's own Wasm filter, from a ConfigMap."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from harness.kube import until
+from harness.world import World, status_of
+
+GUARD = Path(__file__).resolve().parents[3] / "filters/target/wasm32-wasip1/release/guard.wasm"
+
+
+class Filters(World):
+    namespace = "faults-filters"
+
+    def status_for(self, agent: str) -> int:
+        """The status of the answer to a client that says who it is."""
+        request = urllib.request.Request(f"http://{self.address}/", headers={"User-Agent": agent})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def test_a_filter_from_a_config_map_runs_and_goes_on_when_its_pods_are_new(self):
+        self.kube.run("create", "configmap", "guard", f"--from-file=guard.wasm={GUARD}")
+        self.kube.apply("""\
+apiVersion: portolan.dev/v1alpha1
+kind: WasmFilter
+metadata: {name: guard}
+spec:
+  module: {configMap: {name: guard, key: guard.wasm}}
+  config: {rules: [{name: bots, action: Deny, headers: [{name: user-agent, value: {prefix: badbot}}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{name: web}]
+  rules:
+  - filters: [{type: ExtensionRef, extensionRef: {group: portolan.dev, kind: WasmFilter, name: guard}}]
+    backendRefs: [{name: echo, port: 80}]
+""")
+        self.kube.wait_for_condition("wasmfilter", "guard", "Programmed", "True")
+        until("the filter denies", lambda: self.status_for("badbot") == 403)
+        self.assertEqual(self.status_for("browser"), 200)
+        self.kube.run("rollout", "restart", "deployment/web-portolan")
+        self.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
+        self.assertEqual((self.status_for("badbot"), self.status_for("browser")), (403, 200))
+
+    def test_a_file_of_a_pod_is_no_module(self):
+        self.kube.apply("""\
+apiVersion: portolan.dev/v1alpha1
+kind: WasmFilter
+metadata: {name: file}
+spec: {module: {file: /dev/zero}}
+""")
+        self.kube.wait_for_condition("wasmfilter", "file", "Programmed", "False")
+        self.assertIn("no file is read in a cluster", self.kube.condition("wasmfilter", "file", "Programmed")[2])
+        self.assertEqual(status_of(self.address), 200)
