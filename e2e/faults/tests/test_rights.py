@@ -28,7 +28,8 @@ class Rights(World):
         values = ("upgrade", "portolan", install.CHARTS / "portolan", "--reuse-values")
         self.addCleanup(install.helm, self.cluster, *values, "--set-json", "rbac.secretNamespaces=[]")
         install.helm(self.cluster, *values, "--set-json", 'rbac.secretNamespaces=["default"]')
-        listeners = "[{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: hidden}]}}]"
+        listeners = ("[{name: http, port: 80, protocol: HTTP},"
+                     " {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: hidden}]}}]")
         self.kube.apply(secret("hidden", *certificate("hidden.example")) + gateway("hidden", listeners))
         self.addCleanup(self.kube.delete, "gateway/hidden")
 
@@ -38,8 +39,10 @@ class Rights(World):
             return "; ".join(one["message"] for one in conditions if one["type"] == "ResolvedRefs")
 
         until("the condition", lambda: f"Secret {self.namespace}/hidden may not be read" in said(), tell=said)
-        install.helm(self.cluster, *values, "--set-json", "rbac.secretNamespaces=[]")
+        # The Role that it would take is refused, and nothing else suffers from it.
         self.kube.address("hidden", 60)
+        install.helm(self.cluster, *values, "--set-json", "rbac.secretNamespaces=[]")
+        until("the certificate is there", lambda: not said(), 60, said)
 
     def test_every_pod_of_ours_runs_restricted(self):
         system = Kube(self.cluster, "portolan-system")
