@@ -39,13 +39,13 @@ enum Command {
     Gateway(Box<gateway::GatewayArgs>),
     /// Write statuses, and run what each Gateway of a Kubernetes cluster needs
     Controller(controller::ControllerArgs),
-    /// Say what would become of a directory of manifests, without serving it
+    /// Say what would become of a directory of manifests, or what of a cluster does not work
     Check(check::CheckArgs),
     /// Say which route a request would take, and why the others lost
     Explain(explain::ExplainArgs),
     /// Send a request, knowing the names, addresses and CA of a running `portolan dev`
     Request(Box<request::Request>),
-    /// Show listeners, routes, backends and filters of a running engine
+    /// Show listeners, routes, backends and filters of a running engine, or what a cluster has
     Status(status::StatusArgs),
     /// Print a completion script for a shell
     Completions {

@@ -245,6 +245,7 @@ fn orphans(view: &View) -> Vec<Finding> {
 
 /// What to do about a condition.
 fn advice(reported: &Reported<'_>) -> &'static str {
+    let says = |words: &str| reported.condition.message.contains(words);
     match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
         (_, "AddressNotAssigned") => "does the cluster have a load balancer (MetalLB, a cloud's) with a free address?",
         (_, "AddressNotUsable") => "ask for an address of the load balancer's pools, or for none",
@@ -258,6 +259,10 @@ fn advice(reported: &Reported<'_>) -> &'static str {
         (_, "ModuleNotLoaded") => "kubectl describe the WasmFilter: its message says what is wrong with the module",
         (_, "RefNotPermitted") => "make a ReferenceGrant in the namespace that is referred to",
         (_, "BackendNotFound") => "name a Service that exists, with one of its ports",
+        (_, "InvalidCertificateRef") if says("does not exist") => "make the Secret, or name another one",
+        (_, "InvalidCertificateRef") if says("may not be read") => {
+            "add its namespace to rbac.secretNamespaces in the chart's values"
+        }
         (_, "InvalidCertificateRef") => "the Secret must be of the type kubernetes.io/tls, with tls.crt and tls.key",
         (_, "InvalidParameters") => "make the GatewayConfig, or name another one",
         (_, "NoMatchingListenerHostname") => "a host name of the route must match one of the listener's",

@@ -7,7 +7,7 @@ mod rights;
 
 pub use pods::ask_gateway;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use portolan_controller::CONTROLLER_NAME;
 use portolan_source::{
     Kind,
@@ -21,8 +21,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client for the cluster that the kubeconfig names.
 pub async fn client() -> Result<kube::Client> {
-    let config = kube::Config::infer().await;
-    let config = config.context("no cluster: set KUBECONFIG, or have ~/.kube/config name one")?;
+    let config = kube::Config::infer().await.map_err(|error| match std::env::var("KUBECONFIG") {
+        Ok(path) => anyhow!("no cluster: KUBECONFIG is {path}: {error}"),
+        Err(_) => anyhow!("no cluster: set KUBECONFIG, or have ~/.kube/config name one: {error}"),
+    })?;
     Ok(kube::Client::try_from(config)?)
 }
 
