@@ -36,7 +36,7 @@ class Rights(World):
         def said() -> str:
             listeners = self.kube.get("gateway", "hidden")["status"].get("listeners", [])
             conditions = [one for listener in listeners for one in listener["conditions"]]
-            return "; ".join(one["message"] for one in conditions if one["type"] == "ResolvedRefs")
+            return "; ".join(one["message"] for one in conditions if one["type"] == "ResolvedRefs" and one["message"])
 
         until("the condition", lambda: f"Secret {self.namespace}/hidden may not be read" in said(), tell=said)
         # The Role that it would take is refused, and nothing else suffers from it.
