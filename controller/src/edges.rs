@@ -97,13 +97,18 @@ pub fn edges(
     (edges, wait)
 }
 
+/// Whether a Gateway is of a class of ours.
+pub fn is_ours(objects: &Objects, gateway: &Gateway) -> bool {
+    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
+    class.is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
+}
+
 /// What is to be asked of the pods of each Gateway of our classes.
 pub fn questions(objects: &Objects) -> Questions {
     let ready = ready(objects);
     let mut questions = Questions::new();
     for (name, gateway) in &objects.gateways {
-        let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
-        if class.is_none_or(|class| class.spec.controller_name != CONTROLLER_NAME) {
+        if !is_ours(objects, gateway) {
             continue;
         }
         let names = Names::of(name, &gateway.spec.gateway_class_name);

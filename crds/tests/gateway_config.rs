@@ -154,17 +154,7 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
 
 #[test]
 fn each_rule_takes_what_is_right_and_refuses_what_is_not() {
-    for (message, right, wrong) in rules() {
-        for spec in right {
-            assert_eq!(errors(spec.clone()), Vec::<String>::new(), "{message}: {spec}");
-        }
-        for spec in wrong {
-            let errors = errors(spec.clone());
-            assert_eq!(errors.len(), 1, "{message}: {spec}: {errors:#?}");
-            let (field, text) = message.split_once(": ").unwrap();
-            assert!(errors[0].starts_with(&format!("{field}: ")) && errors[0].ends_with(text), "{spec}: {errors:#?}");
-        }
-    }
+    common::assert_rules(rules(), errors);
 }
 
 #[test]

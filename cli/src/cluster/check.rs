@@ -31,6 +31,7 @@ pub(super) const KINDS: [Kind; 11] = [
 ];
 /// The oldest Kubernetes that evaluates the rules of the Gateway API's CRDs.
 const KUBERNETES_MINOR_MIN: u32 = 31;
+
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {

@@ -8,7 +8,7 @@ mod rights;
 pub use pods::ask_gateway;
 
 use anyhow::{Result, anyhow, bail};
-use portolan_controller::CONTROLLER_NAME;
+use portolan_controller::{CONTROLLER_NAME, is_ours};
 use portolan_source::{
     Kind,
     kubernetes::{Selection, View, follow},
@@ -46,10 +46,8 @@ pub fn ours(view: &View) -> Statuses {
     let class_is_ours = |name: &ObjectName| {
         objects.gateway_classes.get(name).is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
     };
-    let gateway_is_ours = |name: &ObjectName| {
-        let gateway = objects.gateways.get(name);
-        gateway.is_some_and(|one| class_is_ours(&ObjectName::new("", one.spec.gateway_class_name.as_str())))
-    };
+    let gateway_is_ours =
+        |name: &ObjectName| objects.gateways.get(name).is_some_and(|gateway| is_ours(objects, gateway));
     let set_is_ours = |name: &ObjectName| {
         let parent = objects.listener_sets.get(name).map(|set| &set.spec.parent_ref);
         parent.is_some_and(|parent| {

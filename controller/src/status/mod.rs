@@ -24,6 +24,7 @@ use tokio::{
 const WRITES_MAX: usize = 16;
 /// Time between two writes, at least.
 const PACE: Duration = Duration::from_millis(2);
+
 /// What each object was written last: until another version of it is seen, there is nothing new to compare with.
 type Last = HashMap<Key, Write>;
 type Key = (Kind, ObjectName);

@@ -63,3 +63,21 @@ pub fn rules(file: &str) -> BTreeSet<String> {
     collect(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut rules);
     rules
 }
+
+/// A rule's message (`field: text`), specs that it takes and specs that it refuses.
+pub type Rule = (&'static str, Vec<Value>, Vec<Value>);
+
+/// Each rule takes what is right, and refuses what is not with its message alone.
+pub fn assert_rules(rules: Vec<Rule>, errors: impl Fn(Value) -> Vec<String>) {
+    for (message, right, wrong) in rules {
+        for spec in right {
+            assert_eq!(errors(spec.clone()), Vec::<String>::new(), "{message}: {spec}");
+        }
+        for spec in wrong {
+            let errors = errors(spec.clone());
+            assert_eq!(errors.len(), 1, "{message}: {spec}: {errors:#?}");
+            let (field, text) = message.split_once(": ").unwrap();
+            assert!(errors[0].starts_with(&format!("{field}: ")) && errors[0].ends_with(text), "{spec}: {errors:#?}");
+        }
+    }
+}

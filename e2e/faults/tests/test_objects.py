@@ -36,6 +36,19 @@ data: {{tls.crt: {data(cert)}, tls.key: {data(key)}}}
 """
 
 
+def grant(namespace: str) -> str:
+    """Lets Gateways of a namespace refer to the Secrets of the one that it is applied to."""
+    return f"""\
+---
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {{name: far}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: {namespace}}}]
+  to: [{{group: "", kind: Secret}}]
+"""
+
+
 class Objects(World):
     namespace = "faults-objects"
 
@@ -193,15 +206,7 @@ spec:
         elsewhere.run("create", "namespace", elsewhere.namespace)
         self.addCleanup(elsewhere.delete, "namespace", elsewhere.namespace, "--wait=false")
         cert, key = certificate("far.example")
-        elsewhere.apply(secret("far", cert, key) + f"""\
----
-apiVersion: gateway.networking.k8s.io/v1beta1
-kind: ReferenceGrant
-metadata: {{name: far}}
-spec:
-  from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: {self.namespace}}}]
-  to: [{{group: "", kind: Secret}}]
-""")
+        elsewhere.apply(secret("far", cert, key) + grant(self.namespace))
         refs = f"[{{name: far, namespace: {elsewhere.namespace}}}]"
         listeners = f"[{{name: https, port: 443, protocol: HTTPS, tls: {{certificateRefs: {refs}}}}}]"
         self.kube.apply(gateway("far", listeners))

@@ -9,7 +9,7 @@ import urllib.request
 from faults.main import BINARY
 from harness.kube import Kube, until
 from harness.world import World, route, status_of
-from test_objects import certificate, secret
+from test_objects import certificate, grant, secret
 
 MADE = ("ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "Service", "Deployment", "HorizontalPodAutoscaler",
         "PodDisruptionBudget")
@@ -48,15 +48,7 @@ class Steps(World):
         cls.system, cls.elsewhere = Kube(cls.cluster, "portolan-system"), Kube(cls.cluster, ELSEWHERE)
         cls.elsewhere.run("create", "namespace", ELSEWHERE)
         cls.addClassCleanup(cls.elsewhere.delete, "namespace", ELSEWHERE, "--wait=false")
-        cls.elsewhere.apply(secret("far", *certificate("far.example")) + f"""\
----
-apiVersion: gateway.networking.k8s.io/v1beta1
-kind: ReferenceGrant
-metadata: {{name: far}}
-spec:
-  from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: {cls.namespace}}}]
-  to: [{{group: "", kind: Secret}}]
-""")
+        cls.elsewhere.apply(secret("far", *certificate("far.example")) + grant(cls.namespace))
         cls.kube.apply("""\
 apiVersion: portolan.dev/v1alpha1
 kind: GatewayConfig
