@@ -1,9 +1,12 @@
 //! `portolan explain`: which route a request would take, and why the others lost.
 
-use crate::{admin::client, check, cluster};
+use crate::{
+    admin::{client, explained},
+    check, cluster,
+};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use portolan_proxy::explain::{self, Explanation, Question};
+use portolan_proxy::explain::{Explanation, Question};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 /// Which route a request would take.
@@ -53,7 +56,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         Some(directory) => {
             anyhow::ensure!(directory.exists(), "{} does not exist", directory.display());
             let (_, translation) = check::translated(directory)?;
-            explain::explain(&translation.snapshot, &question)?
+            explained(&translation.snapshot, &translation.statuses, &question)?
         }
         None => ask(args, &question)?,
     };
@@ -135,6 +138,9 @@ fn text(explanation: &Explanation) -> String {
     }
     for loser in &explanation.runners_up {
         line("lost", &format!("{} ({} {}): {}", loser.rule, loser.hostname, loser.path, loser.lost));
+    }
+    for rejected in &explanation.not_accepted {
+        line("rejected", rejected);
     }
     out
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use portolan_crds::WasmFilter;
 use portolan_source::{ObjectName, Objects};
-use portolan_translate::snapshot::ModuleDigest;
+use portolan_translate::{Reference, edges::absence, snapshot::ModuleDigest};
 use portolan_wasm::{Digest256, EngineConfig, EngineError, Module, WasmEngine};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -47,11 +47,17 @@ impl Modules {
         Self { engine: None, cache, compiled: HashMap::new(), files, known: HashMap::new() }
     }
 
-    /// Loads the modules of all filters; forgets modules that no filter names any more.
-    pub fn load(&mut self, objects: &Objects, notes: &mut BTreeSet<String>) -> Outcomes {
+    /// Loads the modules of all filters; forgets modules that no filter names any more. What may not be read is not
+    /// among the objects, and nobody knows whether it exists.
+    pub fn load(
+        &mut self,
+        objects: &Objects,
+        forbidden: &BTreeSet<Reference>,
+        notes: &mut BTreeSet<String>,
+    ) -> Outcomes {
         let mut outcomes = Outcomes::new();
         for (name, filter) in &objects.wasm_filters {
-            let outcome = self.load_one(name, filter, objects);
+            let outcome = self.load_one(name, filter, objects, forbidden);
             if let Err(reason) = &outcome {
                 notes.insert(format!("WasmFilter {name}: {reason}"));
             }
@@ -73,6 +79,7 @@ impl Modules {
         name: &ObjectName,
         filter: &Arc<WasmFilter>,
         objects: &Objects,
+        forbidden: &BTreeSet<Reference>,
     ) -> Result<ModuleDigest, Arc<str>> {
         let module = &filter.spec.module;
         if let Some(file) = &module.file {
@@ -83,8 +90,9 @@ impl Modules {
                 "only modules from a ConfigMap, or from a file where there is no cluster, are supported yet".into()
             );
         };
-        let map = objects.config_maps.get(&ObjectName::new(name.namespace.clone(), &*selector.name));
-        let map = map.ok_or_else(|| format!("ConfigMap {}/{} does not exist", name.namespace, selector.name))?;
+        let named = ObjectName::new(name.namespace.clone(), &*selector.name);
+        let absence = || absence(forbidden, &Reference::ConfigMap(named.clone()));
+        let map = objects.config_maps.get(&named).ok_or_else(absence)?;
         if let Some(known) = self.known.get(name)
             && Arc::ptr_eq(&known.filter, filter)
             && Arc::ptr_eq(&known.map, map)
@@ -92,9 +100,7 @@ impl Modules {
             return known.outcome.clone();
         }
         let bytes = map.binary_data.as_ref().and_then(|data| data.get(&selector.key));
-        let bytes = bytes.ok_or_else(|| {
-            format!("ConfigMap {}/{} has no binaryData[{:?}]", name.namespace, selector.name, selector.key)
-        });
+        let bytes = bytes.ok_or_else(|| format!("ConfigMap {named} has no binaryData[{:?}]", selector.key));
         let outcome = bytes.map_err(Arc::from).and_then(|bytes| self.digest(filter, &bytes.0));
         // Without an engine nothing was said of the module yet.
         if self.engine.is_some() {

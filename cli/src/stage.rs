@@ -92,7 +92,7 @@ impl Stage {
         for (name, slice) in slices {
             set.objects.endpoint_slices.insert(name, slice.clone());
         }
-        set.edges.modules = self.modules.load(read, &mut set.notes);
+        set.edges.modules = self.modules.load(read, &BTreeSet::new(), &mut set.notes);
         set
     }
 

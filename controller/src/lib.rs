@@ -21,7 +21,7 @@ pub use generations::Generations;
 pub use infrastructure::{GATEWAY_LABEL, Settings, gateway_label, own_selector, owned_kinds, pods_of};
 pub use leader::{Identity, LEASE};
 pub use metrics::Metrics;
-pub use reconcile::{Health, Options, run};
+pub use reconcile::{Health, LoadModules, Options, run};
 pub use versions::BUNDLE_VERSION;
 
 /// Our name in `GatewayClass.spec.controllerName` and in statuses.

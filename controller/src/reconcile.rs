@@ -15,7 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use portolan_source::{
     Kind, Objects,
-    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, TroubleKind, View, follow},
+    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, View, follow},
 };
 use portolan_translate::{LastCertificates, Reference, Statuses, Translation, gateway_config, references, translate};
 use std::{
@@ -28,6 +28,9 @@ use tokio::sync::watch;
 /// How often it is looked whether addresses were waited for long enough.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Loads the modules of all filters, knowing what may not be read.
+pub type LoadModules = Box<dyn FnMut(&Objects, &BTreeSet<Reference>) -> ModuleOutcomes + Send>;
+
 /// What the controller is set with.
 pub struct Options {
     /// What is the same for all Gateways.
@@ -35,7 +38,7 @@ pub struct Options {
     /// Who we are among several controllers; we are alone unless it is given.
     pub identity: Option<Identity>,
     /// Loads the modules of all filters.
-    pub modules: Box<dyn FnMut(&Objects) -> ModuleOutcomes + Send>,
+    pub modules: LoadModules,
     /// Where it is counted what is done.
     pub metrics: Metrics,
 }
@@ -159,9 +162,9 @@ impl Reconciler {
     fn reconcile(&mut self, view: &View, versions: Versions) -> Arc<Statuses> {
         let objects = &view.objects;
         let asked = questions(objects);
-        let modules = (self.options.modules)(objects);
+        let (forbidden, now) = (view.forbidden(), Timestamp::now());
+        let modules = (self.options.modules)(objects, &forbidden);
         let (answers, refusals) = (self.answers.borrow_and_update().clone(), self.refusals.borrow_and_update().clone());
-        let (forbidden, now) = (forbidden(view), Timestamp::now());
         let known = Known { answers: &answers, refusals: &refusals, forbidden, versions, now };
         let (edges, awaiting) = edges(objects, &asked, known, &mut self.certificates, modules);
         self.awaiting = awaiting;
@@ -209,12 +212,6 @@ impl Reconciler {
         desired.manifests.push(cluster_binding(served.iter(), settings));
         desired
     }
-}
-
-/// What we may not read, of all that is referred to.
-fn forbidden(view: &View) -> BTreeSet<Reference> {
-    let troubles = view.troubles.iter().filter(|(_, trouble)| trouble.kind == TroubleKind::Forbidden);
-    troubles.filter_map(|(selection, _)| selection.reference()).collect()
 }
 
 /// Sends what is not there already.

@@ -55,6 +55,10 @@ pub struct Explanation {
     pub backends: Vec<BackendShare>,
     /// The other rules for the host, in order of precedence.
     pub runners_up: Vec<Considered>,
+    /// Where no rule takes the request: what keeps routes from being looked at at all. Whoever asks fills it in, since a
+    /// snapshot holds only routes that are accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_accepted: Vec<String>,
 }
 
 /// A rule that was looked at.

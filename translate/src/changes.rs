@@ -1,6 +1,10 @@
 //! What changed between two translations, object by object and by identity alone: what kept its `Arc` did not change.
 
-use crate::objects::{ObjectName, Objects, Store};
+use crate::{
+    edges::Edges,
+    objects::{ObjectName, Objects, Store},
+    references::Reference,
+};
 use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
 /// Names of the objects of one kind that came, went or changed.
@@ -75,6 +79,16 @@ kinds! {
 // === impl Changes ===
 
 impl Changes {
+    /// Counts as changed what may be read now and might not before, or the other way round: what is said of it differs.
+    pub(crate) fn add_rights(&mut self, before: &Edges, now: &Edges) {
+        for reference in before.forbidden.symmetric_difference(&now.forbidden) {
+            match reference {
+                Reference::Secret(name) => self.secrets.add(name.clone()),
+                Reference::ConfigMap(name) => self.config_maps.add(name.clone()),
+            }
+        }
+    }
+
     /// Whether all that changed, if anything, is EndpointSlices.
     pub(crate) fn only_endpoints(&self) -> bool {
         let routes = [&self.http_routes, &self.grpc_routes, &self.tls_routes, &self.tcp_routes, &self.udp_routes];

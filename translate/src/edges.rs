@@ -42,7 +42,17 @@ pub struct Edges {
     pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
 }
 
+/// What is said of a Secret or ConfigMap that is not among the objects, where these may not be read.
+pub fn absence(forbidden: &BTreeSet<Reference>, reference: &Reference) -> String {
+    format!("{reference} {}", if forbidden.contains(reference) { "may not be read" } else { "does not exist" })
+}
+
 impl Edges {
+    /// What is said of a Secret or ConfigMap that is not among the objects.
+    pub(crate) fn absence(&self, reference: &Reference) -> String {
+        absence(&self.forbidden, reference)
+    }
+
     /// Where the engine listens for an address and port of the objects.
     pub(crate) fn bind(&self, declared: SocketAddr, transport: Transport) -> SocketAddr {
         match self.binds.get(&(declared, transport)) {

@@ -85,7 +85,7 @@ impl<'a> Pass<'a> {
         let (objects, edges, last) = (self.objects, self.edges, self.last);
         let grants = Grants::new(&objects.reference_grants);
         let mut certificates = Certificates::since(last.map(|last| &last.certificates), &self.changes);
-        let policies = Policies::new(last.map(|last| &last.policies), objects, &self.changes);
+        let policies = Policies::new(last.map(|last| &last.policies), objects, edges, &self.changes);
         if let Some(last) = last {
             policies.changed_services(&last.policies).for_each(|name| self.changes.services.add(name.clone()));
         }

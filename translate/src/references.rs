@@ -12,6 +12,7 @@ use crate::{
 use portolan_crds::{WasmFilter, wasm_filter::KeySelector};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
@@ -22,6 +23,15 @@ pub enum Reference {
     Secret(ObjectName),
     /// A ConfigMap.
     ConfigMap(ObjectName),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(name) => write!(f, "Secret {name}"),
+            Self::ConfigMap(name) => write!(f, "ConfigMap {name}"),
+        }
+    }
 }
 
 /// What each Gateway reads, whether or not it exists.

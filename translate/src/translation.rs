@@ -54,7 +54,10 @@ pub(crate) struct Memo {
 /// Translates objects to a snapshot and statuses. Pure and total: never fails, and the same inputs give the same result,
 /// whether or not there was a translation before; that one only makes it cheaper.
 pub fn translate(objects: &Objects, edges: &Edges, previous: Option<&Translation>) -> Translation {
-    let changes = Changes::since(previous.map(|previous| &previous.memo.objects), objects);
+    let mut changes = Changes::since(previous.map(|previous| &previous.memo.objects), objects);
+    if let Some(previous) = previous {
+        changes.add_rights(&previous.memo.edges, edges);
+    }
     match previous {
         Some(previous) if changes.only_endpoints() && previous.memo.edges.same_but_clients(edges) => {
             endpoints_only(objects, edges, previous, &changes)

@@ -14,7 +14,7 @@ use crate::{
     snapshot::{BackendIndex, WasmFilter},
 };
 use bytes::Bytes;
-use k8s_openapi::ByteString;
+use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
 use portolan_crds::{
     WasmFilter as Object,
     common::BackendObjectReference,
@@ -111,7 +111,7 @@ fn changed(name: &ObjectName, object: &Object, outcome: &WasmOutcome, changes: &
 fn resolve(resolver: &mut Resolver<'_>, edges: &Edges, name: &ObjectName, object: &Object) -> WasmOutcome {
     let mut found = Dependencies::default();
     let accepted = accept(object);
-    let configuration = configuration(resolver.objects, name, object).unwrap_or_else(|why| {
+    let configuration = configuration(resolver.objects, edges, name, object).unwrap_or_else(|why| {
         found.unresolved.push(why);
         Bytes::new()
     });
@@ -171,38 +171,43 @@ fn accept(object: &Object) -> Result<(), Refusal> {
 }
 
 /// The configuration as the module sees it.
-fn configuration(objects: &Objects, name: &ObjectName, object: &Object) -> Result<Bytes, Refusal> {
+fn configuration(objects: &Objects, edges: &Edges, name: &ObjectName, object: &Object) -> Result<Bytes, Refusal> {
     match (&object.spec.config, &object.spec.config_from) {
         (Some(serde_json::Value::String(text)), _) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         (Some(value), _) => Ok(value.to_string().into()),
-        (None, Some(source)) => configuration_from(objects, &name.namespace, source),
+        (None, Some(source)) => configuration_from(objects, edges, &name.namespace, source),
         (None, None) => Ok(Bytes::new()),
     }
 }
 
-fn configuration_from(objects: &Objects, namespace: &Arc<str>, source: &ConfigSource) -> Result<Bytes, Refusal> {
-    let missing = |kind: &str, selector: &KeySelector| {
-        let message = format!(
-            "spec.configFrom: {kind} {namespace}/{} has no key {} or does not exist",
-            selector.name, selector.key
-        );
-        refusal("ConfigNotFound", message)
-    };
+fn configuration_from(
+    objects: &Objects,
+    edges: &Edges,
+    namespace: &Arc<str>,
+    source: &ConfigSource,
+) -> Result<Bytes, Refusal> {
+    let missing = |why: String| refusal("ConfigNotFound", format!("spec.configFrom: {why}"));
     let named = |selector: &KeySelector| ObjectName::new(namespace.clone(), selector.name.as_str());
-    match (&source.config_map, &source.secret) {
+    let (reference, value, key) = match (&source.config_map, &source.secret) {
         (Some(selector), None) => {
-            let map = objects.config_maps.get(&named(selector));
-            let text = map.and_then(|map| map.data.as_ref()?.get(&selector.key)).map(String::as_bytes);
-            let binary = || map?.binary_data.as_ref()?.get(&selector.key).map(|ByteString(bytes)| bytes.as_slice());
-            text.or_else(binary).map(Bytes::copy_from_slice).ok_or_else(|| missing("ConfigMap", selector))
+            let name = named(selector);
+            let value = objects.config_maps.get(&name).map(|map| config_map_value(map, &selector.key));
+            (Reference::ConfigMap(name), value, &selector.key)
         }
         (None, Some(selector)) => {
-            let secret = objects.secrets.get(&named(selector));
-            let value = secret.and_then(|secret| secret_value(secret, &selector.key));
-            value.map(Bytes::copy_from_slice).ok_or_else(|| missing("Secret", selector))
+            let name = named(selector);
+            let value = objects.secrets.get(&name).map(|secret| secret_value(secret, &selector.key));
+            (Reference::Secret(name), value, &selector.key)
         }
-        _ => Err(refusal("Invalid", "spec.configFrom: exactly one of configMap and secret must be given")),
-    }
+        _ => return Err(refusal("Invalid", "spec.configFrom: exactly one of configMap and secret must be given")),
+    };
+    let value = value.ok_or_else(|| missing(edges.absence(&reference)))?;
+    value.map(Bytes::copy_from_slice).ok_or_else(|| missing(format!("{reference} has no key {key}")))
+}
+
+fn config_map_value<'m>(map: &'m ConfigMap, key: &str) -> Option<&'m [u8]> {
+    let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
+    text.or_else(|| map.binary_data.as_ref()?.get(key).map(|ByteString(bytes)| bytes.as_slice()))
 }
 
 fn services(

@@ -6,7 +6,7 @@ mod names;
 mod view;
 
 pub use names::{Known, ListenerName, Names};
-pub use view::Status;
+pub use view::{Status, explained};
 
 use crate::answers::{self, json, text, typed};
 use anyhow::{Context, Result};
@@ -117,7 +117,7 @@ impl Admin {
             "/status" => json(&view::status(&self.shared, &self.metrics, &self.told().statuses)),
             "/statuses" => json(&self.told().statuses.objects().collect::<Vec<_>>()),
             "/names" => json(&Names::new(&published.snapshot, &self.told().known)),
-            "/explain" => match view::explain(&published.snapshot, request.uri().query().unwrap_or_default()) {
+            "/explain" => match view::explain(&published.snapshot, &self.told().statuses, query(request)) {
                 Ok(explanation) => json(&explanation),
                 Err(error) => text(StatusCode::BAD_REQUEST, &format!("{error:#}\n")),
             },
@@ -127,6 +127,10 @@ impl Admin {
             ),
         }
     }
+}
+
+fn query(request: &Request<Incoming>) -> &str {
+    request.uri().query().unwrap_or_default()
 }
 
 async fn first_free() -> Result<TcpListener> {

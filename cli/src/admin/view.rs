@@ -10,6 +10,7 @@ use portolan_telemetry::metrics::{Registry, Summary};
 use portolan_translate::{
     ObjectName, Snapshot, Statuses,
     snapshot::{Port, percent_decoded},
+    statuses::ROUTE_KINDS,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -143,7 +144,7 @@ fn port_status(port: &Port) -> PortStatus {
 }
 
 /// Answers `?method=…&url=…&header=…&from=…`.
-pub fn explain(snapshot: &Snapshot, query: &str) -> Result<Explanation> {
+pub fn explain(snapshot: &Snapshot, statuses: &Statuses, query: &str) -> Result<Explanation> {
     let mut question = Question::default();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -159,5 +160,17 @@ pub fn explain(snapshot: &Snapshot, query: &str) -> Result<Explanation> {
             _ => {}
         }
     }
-    Ok(explain::explain(snapshot, &question)?)
+    explained(snapshot, statuses, &question)
+}
+
+/// The matcher's answer; where no rule takes the request, with the routes that are not accepted, since one of those may
+/// have been meant to.
+pub fn explained(snapshot: &Snapshot, statuses: &Statuses, question: &Question) -> Result<Explanation> {
+    let mut explanation = explain::explain(snapshot, question)?;
+    if explanation.winner.is_none() {
+        let rejected = statuses.problems().filter(|problem| problem.condition.type_ == "Accepted");
+        let routes = rejected.filter(|problem| ROUTE_KINDS.iter().any(|kind| kind.as_str() == problem.kind));
+        explanation.not_accepted = routes.map(|problem| problem.to_string()).collect();
+    }
+    Ok(explanation)
 }

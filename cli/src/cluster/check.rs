@@ -9,11 +9,11 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::ListParams};
 use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE};
-use portolan_crds::{GATEWAY_GROUP, PORTOLAN_GROUP, common::ParentReference};
+use portolan_crds::{Condition, GATEWAY_GROUP, PORTOLAN_GROUP, common::ParentReference};
 use portolan_source::{Kind, kubernetes::View};
 use portolan_translate::{ObjectName, is_supported_bundle, objects::Store, statuses::Reported};
 use serde::Serialize;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// Kinds that are looked at.
 pub(super) const KINDS: [Kind; 11] = [
@@ -98,6 +98,8 @@ async fn crds(client: &Client) -> Result<Vec<Finding>> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let there = api.list(&ListParams::default()).await.context("cannot list CustomResourceDefinitions")?.items;
     let mut all = Vec::new();
+    // What to do is the same for all kinds of a group, and said once.
+    let mut advised = BTreeSet::new();
     for kind in KINDS {
         let name = format!("{}.{}", kind.plural(), kind.group());
         let found = there.iter().find(|crd| crd.metadata.name.as_deref() == Some(name.as_str()));
@@ -106,6 +108,7 @@ async fn crds(client: &Client) -> Result<Vec<Finding>> {
             _ => "install the Gateway API's CRDs, v1.6.1; TCPRoute and UDPRoute are of its standard channel since v1.6",
         };
         let Some(crd) = found else {
+            let next = if advised.insert(kind.group()) { next } else { "" };
             all.push(match kind {
                 Kind::GatewayClass | Kind::Gateway | Kind::HTTPRoute => {
                     problem(format!("the CRD {name} is missing"), next)
@@ -202,8 +205,16 @@ fn classes(view: &View) -> Vec<Finding> {
 /// What is not accepted, not resolved or not programmed, in the words of the statuses.
 fn objects(view: &View) -> Vec<Finding> {
     let statuses = ours(view);
-    let mut all: Vec<Finding> =
-        statuses.problems().map(|reported| problem(reported.to_string(), advice(&reported))).collect();
+    let mut all = Vec::new();
+    // One fault is often told by several conditions of an object.
+    let mut told = BTreeSet::new();
+    for reported in statuses.problems() {
+        let Condition { type_, message, .. } = reported.condition;
+        let words = if message.is_empty() { type_ } else { message };
+        if told.insert((reported.kind, reported.object, reported.part.to_string(), words)) {
+            all.push(problem(reported.to_string(), advice(&reported)));
+        }
+    }
     all.extend(orphans(view));
     let unreadable = view.unreadable.iter();
     all.extend(unreadable.map(|(object, why)| {

@@ -29,6 +29,10 @@ pub struct ControllerArgs {
     #[arg(long, env = "PORTOLAN_GATEWAY_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     gateway_image_pull_policy: String,
 
+    /// A Secret of a Gateway's namespace by which that image is pulled. May be repeated
+    #[arg(long, value_name = "NAME")]
+    gateway_image_pull_secret: Vec<String>,
+
     /// The ClusterRole of what every gateway watches; the binding that gives it to them has the same name
     #[arg(long, default_value = "portolan-gateway")]
     gateway_cluster_role: String,
@@ -77,10 +81,11 @@ fn options(args: ControllerArgs, metrics: Metrics) -> Options {
         settings: Settings {
             image: args.gateway_image,
             image_pull_policy: args.gateway_image_pull_policy,
+            image_pull_secrets: args.gateway_image_pull_secret,
             cluster_role: args.gateway_cluster_role,
         },
         identity: args.pod_namespace.zip(args.pod_name).map(|(namespace, name)| Identity { namespace, name }),
-        modules: Box::new(move |objects| modules.load(objects, &mut BTreeSet::new())),
+        modules: Box::new(move |objects, forbidden| modules.load(objects, forbidden, &mut BTreeSet::new())),
         metrics,
     }
 }

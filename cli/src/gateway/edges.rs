@@ -5,7 +5,7 @@ use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use portolan_controller::{CONTROLLER_NAME, Generations};
 use portolan_source::{
     Kind, ObjectName, Objects,
-    kubernetes::{ROUTING_KINDS, Selection},
+    kubernetes::{ROUTING_KINDS, Selection, View},
 };
 use portolan_translate::{
     Edges, LastCertificates, Translation,
@@ -37,15 +37,17 @@ impl EdgesOf {
         Self { gateway, addresses: any_addresses(), certificates: LastCertificates::default() }
     }
 
-    /// The edges for these objects.
-    pub fn of(&mut self, objects: &Objects, modules: &mut Modules) -> Edges {
+    /// The edges for what is seen.
+    pub fn of(&mut self, view: &View, modules: &mut Modules) -> Edges {
+        let (objects, forbidden) = (&view.objects, view.forbidden());
         let addresses = GatewayAddresses { assigned: self.addresses.clone(), ..GatewayAddresses::default() };
         Edges {
             controller_name: CONTROLLER_NAME.into(),
             client_port: ClientPort::Declared,
             gateways: BTreeMap::from([(self.gateway.clone(), addresses)]),
             last_certificates: self.certificates.look(&objects.secrets),
-            modules: modules.load(objects, &mut BTreeSet::new()),
+            modules: modules.load(objects, &forbidden, &mut BTreeSet::new()),
+            forbidden,
             ..Edges::default()
         }
     }

@@ -86,7 +86,7 @@ impl Session {
 
     /// Puts what is there now in force; then asks for what it refers to.
     fn serve(&mut self, view: &View) {
-        let edges = self.edges.of(&view.objects, &mut self.modules);
+        let edges = self.edges.of(view, &mut self.modules);
         if self.serving.translation().is_none() {
             // Nothing is served before its certificates are there, or known not to be.
             let wanted = selections(&self.gateway, Some(&translate(&view.objects, &edges, None)));

@@ -52,6 +52,21 @@ async fn status_shows_listeners_routes_and_backends() {
 }
 
 #[tokio::test]
+async fn explain_names_the_routes_that_are_not_accepted_where_no_rule_takes_a_request() {
+    let spec = "parentRefs: [{name: web}]\nhostnames: [other.test]\nrules: [{backendRefs: [{name: one, port: 8080}]}]";
+    let listeners = "- {name: http, port: 8080, protocol: HTTP, hostname: '*.shop.test'}";
+    let served = one_rule("served", "matches: [{path: {value: /cart}}]\nbackendRefs: [{name: one, port: 8080}]");
+    let dev = Dev::start([gateway("web", listeners), echo("one"), served, route("HTTPRoute", "meant", spec)]).await;
+    let told = dev.portolan(&["explain", "http://other.test:8080/"]);
+    assert_eq!(told.code, 1, "{}", told.text);
+    for words in ["rejected", "HTTPRoute default/meant", "other.test", "*.shop.test"] {
+        assert!(told.text.contains(words), "{words:?} is missing:\n{}", told.text);
+    }
+    let taken = dev.portolan(&["explain", "http://a.shop.test:8080/cart"]);
+    assert!(taken.code == 0 && !taken.text.contains("rejected"), "{}", taken.text);
+}
+
+#[tokio::test]
 async fn the_access_log_tells_route_backend_and_who_ended_it() {
     let documents = [web(), echo("one"), one_rule("shop", "backendRefs: [{name: one, port: 8080}]")];
     let dev = DevBuilder::default().manifests(documents).args(&["--access-log", "stdout"]).start().await;

@@ -92,6 +92,7 @@ async fn retries_end_with_their_budget_and_the_limit_is_counted() {
     let tally = dev.ask("http://a.test:8080/?echo-status=503").many(300, 4).await;
     assert_eq!((tally.status(503), tally.failed()), (300, 0), "{tally:?}");
     dev.limit_above("retry_budget", 0).await;
+    assert!(dev.metric("portolan_upstream_retries_refused_total", "default/one:8080").await > 0);
 }
 
 #[tokio::test]

@@ -266,7 +266,9 @@ impl<'a> Writer<'a> {
             "containers": [self.container(settings)],
             "volumes": [{ "name": "modules", "emptyDir": { "sizeLimit": "256Mi" } }],
         });
+        let secrets: Vec<_> = settings.image_pull_secrets.iter().map(|name| json!({ "name": name })).collect();
         let given = [
+            ("imagePullSecrets", Some(json!(secrets)).filter(|_| !secrets.is_empty())),
             ("nodeSelector", config.node_selector.as_ref().map(|given| json!(given))),
             ("tolerations", config.tolerations.as_ref().map(|given| json!(given))),
             ("affinity", config.affinity.as_ref().map(|given| json!(given))),

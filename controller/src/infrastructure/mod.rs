@@ -36,6 +36,8 @@ pub struct Settings {
     pub image: String,
     /// When the image is pulled: IfNotPresent, Always or Never.
     pub image_pull_policy: String,
+    /// Secrets by which it is pulled; of each Gateway's own namespace.
+    pub image_pull_secrets: Vec<String>,
     /// The ClusterRole of what every gateway watches, and the name of the binding that gives it to them.
     pub cluster_role: String,
 }

@@ -9,6 +9,7 @@ fn settings() -> Settings {
     Settings {
         image: "portolan:1".to_owned(),
         image_pull_policy: "IfNotPresent".to_owned(),
+        image_pull_secrets: vec!["registry".to_owned()],
         cluster_role: "portolan-gateway".to_owned(),
     }
 }
@@ -53,6 +54,12 @@ fn everything_is_the_gateways_own_and_goes_with_it() {
         assert_eq!(manifest.object["metadata"]["ownerReferences"][0]["uid"], "u");
         assert_eq!(manifest.object["metadata"]["labels"][GATEWAY_LABEL], "web");
     }
+}
+
+#[test]
+fn the_image_is_pulled_by_the_secrets_that_the_controller_is_told() {
+    let pod = deployment(&plain())["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["imagePullSecrets"], json!([{ "name": "registry" }]));
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub async fn write(context: Context, mut rounds: watch::Receiver<Round>) {
         let mut running = JoinSet::new();
         for write in writes {
             let key = write.key();
-            if written.get(&key).is_some_and(|last| last.says_the_same(&write)) || later.holds(&key, &write.said()) {
+            if written.get(&key).is_some_and(|last| last.says_the_same(&write)) || later.holds(&key, &write.said) {
                 continue;
             }
             pace.tick().await;
@@ -73,7 +73,7 @@ fn settle(done: Option<Done>, written: &mut Last, later: &mut Later<Key, Value>)
     let Some(Ok((write, outcome))) = done else { return };
     let key = write.key();
     if matches!(outcome, Outcome::Failed | Outcome::Refused) {
-        later.failed(key, write.said());
+        later.failed(key, write.said);
     } else {
         later.forget(&key);
         written.insert(key, write);

@@ -33,6 +33,8 @@ pub struct Write {
     pub uid: String,
     /// The status; fields that are to go are null.
     pub status: Value,
+    /// What it says, without the times at which that began: those are always new.
+    pub said: Value,
     /// What it says that the one before did not.
     pub news: Vec<News>,
 }
@@ -43,14 +45,9 @@ impl Write {
         (self.kind, self.name.clone())
     }
 
-    /// What it says, without the times at which that began: those are always new.
-    pub fn said(&self) -> Value {
-        untimed(self.status.clone())
-    }
-
     /// Whether both say the same of the same version.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        self.resource_version == other.resource_version && self.said() == other.said()
+        self.resource_version == other.resource_version && self.said == other.said
     }
 
     /// The object, for events about it.
@@ -107,7 +104,8 @@ impl Round {
             if let Some(status) = to_write(desired, before, now) {
                 let (name, resource_version, uid) = (name.clone(), resource_version.clone(), uid.clone());
                 let (news, status) = (news(before.map(T::ours).as_ref(), &status.ours()), replacing(&status, before));
-                writes.push(Write { kind, name, resource_version, uid, status, news });
+                let said = untimed(status.clone());
+                writes.push(Write { kind, name, resource_version, uid, status, said, news });
             }
         }
     }

@@ -7,6 +7,18 @@ from harness.kube import Kube, until
 from harness.world import World, gateway
 from test_objects import certificate, secret
 
+MODULE = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: hidden}
+---
+apiVersion: portolan.dev/v1alpha1
+kind: WasmFilter
+metadata: {name: hidden}
+spec: {module: {configMap: {name: hidden, key: module.wasm}}}
+"""
+
 
 class Rights(World):
     namespace = "faults-rights"
@@ -30,19 +42,26 @@ class Rights(World):
         install.helm(self.cluster, *values, "--set-json", 'rbac.secretNamespaces=["default"]')
         listeners = ("[{name: http, port: 80, protocol: HTTP},"
                      " {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: hidden}]}}]")
-        self.kube.apply(secret("hidden", *certificate("hidden.example")) + gateway("hidden", listeners))
-        self.addCleanup(self.kube.delete, "gateway/hidden")
+        self.kube.apply(secret("hidden", *certificate("hidden.example")) + gateway("hidden", listeners) + MODULE)
+        self.addCleanup(self.kube.delete, "gateway/hidden", "wasmfilter/hidden", "configmap/hidden")
 
         def said() -> str:
             listeners = self.kube.get("gateway", "hidden")["status"].get("listeners", [])
             conditions = [one for listener in listeners for one in listener["conditions"]]
             return "; ".join(one["message"] for one in conditions if one["type"] == "ResolvedRefs" and one["message"])
 
+        def said_of_the_filter() -> str:
+            conditions = self.kube.get("wasmfilter", "hidden").get("status", {}).get("conditions", [])
+            return "; ".join(one["message"] for one in conditions)
+
         until("the condition", lambda: f"Secret {self.namespace}/hidden may not be read" in said(), tell=said)
+        until("the filter's", lambda: f"ConfigMap {self.namespace}/hidden may not be read" in said_of_the_filter(),
+              tell=said_of_the_filter)
         # The Role that it would take is refused, and nothing else suffers from it.
         self.kube.address("hidden", 60)
         install.helm(self.cluster, *values, "--set-json", "rbac.secretNamespaces=[]")
         until("the certificate is there", lambda: not said(), 60, said)
+        until("the ConfigMap is seen", lambda: "may not be read" not in said_of_the_filter(), 60, said_of_the_filter)
 
     def test_every_pod_of_ours_runs_restricted(self):
         system = Kube(self.cluster, "portolan-system")

@@ -139,7 +139,7 @@ pub async fn forward(
                 endpoint.health.succeeded();
                 endpoint.observe(latency, now);
                 let status = reply.response.status();
-                if !outbound.wants_again(status, &replay, &mut tries) {
+                if !outbound.wants_again(&backend, status, &replay, &mut tries) {
                     return Ok(reply);
                 }
                 drop(reply);
@@ -149,7 +149,7 @@ pub async fn forward(
                 if counts_against_endpoint(failure.error.kind) && endpoint.health.failed(clock::process_ms()) {
                     backend.metrics.ejected();
                 }
-                body = outbound.again_after(failure, &replay, &mut tries)?;
+                body = outbound.again_after(&backend, failure, &replay, &mut tries)?;
             }
         }
         if let Some(backoff) = passage.rule.retry.as_ref().map(|retry| retry.backoff).filter(|_| tries.asked > 0) {
@@ -293,10 +293,10 @@ impl Outbound<'_> {
     }
 
     /// Whether the route asks for another try after an answer with this status, and there can be one.
-    fn wants_again(&self, status: StatusCode, replay: &Replay, tries: &mut Tries) -> bool {
+    fn wants_again(&self, backend: &BackendState, status: StatusCode, replay: &Replay, tries: &mut Tries) -> bool {
         let Some(retry) = self.retry() else { return false };
         let wanted = retry.codes.contains(&status.as_u16()) && tries.number() < retry.attempts;
-        if !wanted || matches!(replay, Replay::Once) || !self.within_budget() {
+        if !wanted || matches!(replay, Replay::Once) || !self.within_budget(backend) {
             return false;
         }
         tries.asked += 1;
@@ -304,7 +304,13 @@ impl Outbound<'_> {
     }
 
     /// The body of another try after a failure, or the failure if there must not be one.
-    fn again_after(&self, failure: Failure, replay: &Replay, tries: &mut Tries) -> Result<RequestBody, RequestError> {
+    fn again_after(
+        &self,
+        backend: &BackendState,
+        failure: Failure,
+        replay: &Replay,
+        tries: &mut Tries,
+    ) -> Result<RequestBody, RequestError> {
         let Failure { error, body, harmless } = failure;
         let Some(body) = replay.again().or(body) else { return Err(error) };
         let (refused, reset) = (error.kind == ErrorKind::UpstreamConnect, error.kind == ErrorKind::UpstreamReset);
@@ -319,7 +325,7 @@ impl Outbound<'_> {
         }
         let retriable = refused || reset || error.kind == ErrorKind::UpstreamTimeout;
         if left == Some(true) && retriable {
-            let within = self.within_budget();
+            let within = self.within_budget(backend);
             // Without a retry in its route, a request whose connection was refused would be tried again as well.
             if within || (harmless && refused && !tries.unasked) {
                 tries.asked += u32::from(within);
@@ -331,11 +337,12 @@ impl Outbound<'_> {
         Err(error)
     }
 
-    fn within_budget(&self) -> bool {
+    fn within_budget(&self, backend: &BackendState) -> bool {
         let worker = &self.passage.conn.worker;
         let within = worker.retry_budget.take(clock::now_coarse());
         if !within {
             worker.limit_reached("retry_budget");
+            backend.metrics.retry_refused();
         }
         within
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::kinds::{Kind, Object};
 use kube::{api::DynamicObject, runtime::watcher::Event};
-use portolan_translate::{ObjectName, Objects, Statuses};
+use portolan_translate::{ObjectName, Objects, Reference, Statuses};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
@@ -30,6 +30,14 @@ pub struct View {
     pub troubles: BTreeMap<Selection, Trouble>,
     /// Objects that are not what they should be, and why.
     pub unreadable: BTreeMap<Unreadable, String>,
+}
+
+impl View {
+    /// What may not be read, of all that is referred to.
+    pub fn forbidden(&self) -> BTreeSet<Reference> {
+        let troubles = self.troubles.iter().filter(|(_, trouble)| trouble.kind == TroubleKind::Forbidden);
+        troubles.filter_map(|(selection, _)| selection.reference()).collect()
+    }
 }
 
 /// An object that could not be read.

@@ -1,6 +1,7 @@
 //! Addresses of Gateways: which types can be served, and whether those that were asked for are.
 
 use crate::{
+    ObjectName,
     conditions::{Refusal, refusal},
     edges::{GatewayAddresses, Replicas},
 };
@@ -26,9 +27,11 @@ pub(super) fn pending(addresses: &GatewayAddresses) -> Option<Refusal> {
 }
 
 /// Why the Gateway is not run as it should be, or not at the addresses where it should be.
-pub(super) fn unprogrammed(addresses: &GatewayAddresses) -> Option<Refusal> {
+pub(super) fn unprogrammed(addresses: &GatewayAddresses, configs: &[ObjectName]) -> Option<Refusal> {
     if let Some(why) = &addresses.refused {
-        return Some(refusal("Invalid", why.as_str()));
+        let configs: Vec<_> = configs.iter().map(|name| format!("GatewayConfig {name}")).collect();
+        let by = if configs.is_empty() { String::new() } else { format!(" (run as {} says)", configs.join(" and ")) };
+        return Some(refusal("Invalid", format!("{why}{by}")));
     }
     if !addresses.unusable.is_empty() {
         let all: Vec<_> = addresses.unusable.iter().map(|(address, why)| format!("{address}: {why}")).collect();

@@ -75,7 +75,7 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
             name: name.clone(),
             object: Arc::clone(object),
             pending: addresses::pending(&addresses),
-            unprogrammed: addresses::unprogrammed(&addresses),
+            unprogrammed: addresses::unprogrammed(&addresses, &parameters::configs(objects, name, object)),
             addresses: if refused.is_none() { addresses.assigned } else { Vec::new() },
             hostnames: if refused.is_none() { addresses.hostnames } else { Vec::new() },
             refused,

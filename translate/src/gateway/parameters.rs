@@ -5,7 +5,11 @@ use crate::{
     conditions::{Refusal, refusal, shown_kind},
     objects::{ObjectName, Objects},
 };
-use portolan_crds::{Gateway, GatewayClass, PORTOLAN_GROUP, gateway_config::GatewayConfigSpec};
+use portolan_crds::{
+    Gateway, GatewayClass, PORTOLAN_GROUP,
+    common::{LocalObjectReference, ObjectReference},
+    gateway_config::GatewayConfigSpec,
+};
 
 /// How a Gateway is run: what it says itself, then what its class says. What cannot be found says nothing.
 pub fn gateway_config(objects: &Objects, name: &ObjectName, gateway: &Gateway) -> GatewayConfigSpec {
@@ -14,11 +18,16 @@ pub fn gateway_config(objects: &Objects, name: &ObjectName, gateway: &Gateway) -
     of_gateway(objects, name, gateway).unwrap_or_default().over(of_class)
 }
 
+/// Names of the GatewayConfigs by which a Gateway is run: its own, then its class's.
+pub(super) fn configs(objects: &Objects, name: &ObjectName, gateway: &Gateway) -> Vec<ObjectName> {
+    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
+    let of_class = class.and_then(|class| named_by_class(class)).map(|(_, name)| name);
+    named_by_gateway(name, gateway).map(|(_, name)| name).into_iter().chain(of_class).collect()
+}
+
 /// What a class says; an error if that cannot be found.
 pub(super) fn of_class(objects: &Objects, class: &GatewayClass) -> Result<GatewayConfigSpec, Refusal> {
-    let Some(reference) = &class.spec.parameters_ref else { return Ok(GatewayConfigSpec::default()) };
-    let namespace = reference.namespace.as_deref().unwrap_or_default();
-    let name = ObjectName::new(namespace, reference.name.as_str());
+    let Some((reference, name)) = named_by_class(class) else { return Ok(GatewayConfigSpec::default()) };
     config(objects, "spec.parametersRef", &reference.group, &reference.kind, &name)
 }
 
@@ -28,12 +37,19 @@ pub(super) fn of_gateway(
     name: &ObjectName,
     gateway: &Gateway,
 ) -> Result<GatewayConfigSpec, Refusal> {
-    let infrastructure = gateway.spec.infrastructure.as_ref();
-    let Some(reference) = infrastructure.and_then(|infrastructure| infrastructure.parameters_ref.as_ref()) else {
-        return Ok(GatewayConfigSpec::default());
-    };
-    let name = ObjectName::new(name.namespace.clone(), reference.name.as_str());
+    let Some((reference, name)) = named_by_gateway(name, gateway) else { return Ok(GatewayConfigSpec::default()) };
     config(objects, "spec.infrastructure.parametersRef", &reference.group, &reference.kind, &name)
+}
+
+fn named_by_class(class: &GatewayClass) -> Option<(&ObjectReference, ObjectName)> {
+    let reference = class.spec.parameters_ref.as_ref()?;
+    let namespace = reference.namespace.as_deref().unwrap_or_default();
+    Some((reference, ObjectName::new(namespace, reference.name.as_str())))
+}
+
+fn named_by_gateway<'g>(name: &ObjectName, gateway: &'g Gateway) -> Option<(&'g LocalObjectReference, ObjectName)> {
+    let reference = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    Some((reference, ObjectName::new(name.namespace.clone(), reference.name.as_str())))
 }
 
 fn config(

@@ -131,7 +131,7 @@ impl TlsInputs<'_> {
             return Err(refusal("RefNotPermitted", to.not_permitted(from)));
         }
         read.push(Reference::ConfigMap(name.clone()));
-        authorities(self.objects, &name)
+        authorities(self.objects, self.edges, &name)
     }
 
     /// The certificate that a Gateway presents to backends, and why there is none though it asks for one; notes in `read`

@@ -64,12 +64,10 @@ impl Certificates {
             return Err(CertificateError::NotPermitted(to.not_permitted(from)));
         }
         let looked_for = Reference::Secret(name.clone());
-        let forbidden = edges.forbidden.contains(&looked_for);
+        let absence = || CertificateError::Invalid(edges.absence(&looked_for), None);
+        let secret = objects.secrets.get(&name).ok_or_else(absence);
         read.push(looked_for);
-        let Some(secret) = objects.secrets.get(&name) else {
-            let why = if forbidden { "may not be read by the controller" } else { "does not exist" };
-            return Err(CertificateError::Invalid(format!("Secret {name} {why}"), None));
-        };
+        let secret = secret?;
         let read = self.read.entry(name.clone()).or_insert_with(|| certified_key(secret).map(Arc::new));
         read.clone().map_err(|why| {
             let last = self.last_valid(&name, edges);
@@ -135,9 +133,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// The authorities in the ConfigMap `name`, key `ca.crt`.
-pub(crate) fn authorities(objects: &Objects, name: &ObjectName) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let invalid = |why: &str| refusal("InvalidCACertificateRef", format!("ConfigMap {name} {why}"));
-    let map = objects.config_maps.get(name).ok_or_else(|| invalid("does not exist"))?;
+pub(crate) fn authorities(
+    objects: &Objects,
+    edges: &Edges,
+    name: &ObjectName,
+) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    const INVALID: &str = "InvalidCACertificateRef";
+    let invalid = |why: &str| refusal(INVALID, format!("ConfigMap {name} {why}"));
+    let absent = || refusal(INVALID, edges.absence(&Reference::ConfigMap(name.clone())));
+    let map = objects.config_maps.get(name).ok_or_else(absent)?;
     let text = map.data.as_ref().and_then(|data| data.get("ca.crt")).map(String::as_bytes);
     let bytes = || map.binary_data.as_ref()?.get("ca.crt").map(|ByteString(bytes)| bytes.as_slice());
     let pem = text.or_else(bytes).ok_or_else(|| invalid("has no key ca.crt"))?;

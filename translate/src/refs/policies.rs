@@ -4,6 +4,7 @@ use super::certificates::authorities;
 use crate::{
     changes::Changes,
     conditions::{Refusal, created, refusal, shown_kind},
+    edges::Edges,
     objects::{ObjectName, Objects},
     snapshot::{BackendTls, Roots, SubjectAltName},
 };
@@ -61,7 +62,7 @@ pub(crate) enum PolicyEffect<'a> {
 
 impl Policies {
     /// Reads all policies; what did not change keeps its `Arc`.
-    pub(crate) fn new(last: Option<&Self>, objects: &Objects, changes: &Changes) -> Self {
+    pub(crate) fn new(last: Option<&Self>, objects: &Objects, edges: &Edges, changes: &Changes) -> Self {
         let mut by_age: Vec<_> = objects.backend_tls_policies.iter().collect();
         by_age.sort_by_key(|(name, policy)| (created(&policy.metadata), *name));
         let mut all = Self::default();
@@ -72,7 +73,7 @@ impl Policies {
             });
             let mut outcome = match before {
                 Some(before) => PolicyOutcome { services: Vec::new(), ..before.clone() },
-                None => read(objects, name, policy),
+                None => read(objects, edges, name, policy),
             };
             all.claim(objects, name, policy, &mut outcome);
             all.outcomes.insert(name.clone(), outcome);
@@ -171,7 +172,7 @@ fn has_port(service: &Service, name: &str) -> bool {
 }
 
 /// Reads what a policy asks for.
-fn read(objects: &Objects, name: &ObjectName, policy: &BackendTLSPolicy) -> PolicyOutcome {
+fn read(objects: &Objects, edges: &Edges, name: &ObjectName, policy: &BackendTLSPolicy) -> PolicyOutcome {
     let validation = &policy.spec.validation;
     let mut outcome = PolicyOutcome {
         tls: Err(refusal("Invalid", "")),
@@ -180,7 +181,7 @@ fn read(objects: &Objects, name: &ObjectName, policy: &BackendTLSPolicy) -> Poli
         services: Vec::new(),
         config_maps: Vec::new(),
     };
-    outcome.tls = roots(objects, name, policy, &mut outcome).and_then(|roots| {
+    outcome.tls = roots(objects, edges, name, policy, &mut outcome).and_then(|roots| {
         if let Some(option) = policy.spec.options.keys().next() {
             return Err(refusal("Invalid", format!("options: {option} is not known")));
         }
@@ -198,6 +199,7 @@ fn read(objects: &Objects, name: &ObjectName, policy: &BackendTLSPolicy) -> Poli
 
 fn roots(
     objects: &Objects,
+    edges: &Edges,
     name: &ObjectName,
     policy: &BackendTLSPolicy,
     outcome: &mut PolicyOutcome,
@@ -222,7 +224,7 @@ fn roots(
             continue;
         }
         let map = ObjectName::new(name.namespace.clone(), reference.name.as_str());
-        match authorities(objects, &map) {
+        match authorities(objects, edges, &map) {
             Ok(found) => certificates.extend(found),
             Err(why) => refused.push(refusal(why.reason, format!("{place}: {}", why.message))),
         }

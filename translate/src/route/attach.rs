@@ -18,7 +18,10 @@ use portolan_crds::{
     GATEWAY_GROUP,
     common::{GatewayDefaultScope, ParentReference, RouteParentStatus, RouteStatus},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Host names that a message lists at most.
+const NAMED_MAX: usize = 5;
 
 /// What became of one route.
 #[derive(Debug)]
@@ -298,11 +301,13 @@ impl Attacher<'_> {
             return Err(refusal("NotAllowedByListeners", message));
         }
         let matching: Vec<_> = listeners
-            .into_iter()
-            .filter_map(|at| Some((at, hosts(&attaching.hostnames, &self.gateways.listeners[at])?)))
+            .iter()
+            .filter_map(|at| Some((*at, hosts(&attaching.hostnames, &self.gateways.listeners[*at])?)))
             .collect();
         if matching.is_empty() {
-            let message = "spec.hostnames: none intersects with the host name of a listener";
+            let of_listeners = listeners.iter().filter_map(|at| self.gateways.listeners[*at].hostname.as_ref());
+            let (own, theirs) = (some_of(&attaching.hostnames), some_of(of_listeners));
+            let message = format!("spec.hostnames: none of {own} intersects with the listeners' host names {theirs}");
             return Err(refusal("NoMatchingListenerHostname", message));
         }
         Ok(matching)
@@ -351,6 +356,15 @@ fn hosts(hostnames: &[Hostname], listener: &ListenerEntry) -> Option<Hosts> {
     let meets = |name: &&Hostname| listener.hostname.as_ref().is_none_or(|own| own.intersects(name));
     let met: Box<[_]> = hostnames.iter().filter(meets).map(|name| Some(name.clone())).collect();
     (!met.is_empty()).then_some(met)
+}
+
+/// The first of these, each once, and how many more there are.
+fn some_of<'h>(hostnames: impl IntoIterator<Item = &'h Hostname>) -> String {
+    let all: BTreeSet<String> = hostnames.into_iter().map(Hostname::to_string).collect();
+    let shown: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
+    let more = all.len() - shown.len();
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 // === impl Attaching ===

@@ -77,8 +77,9 @@ fn override_edges(edges: &mut Edges, said: &Value) {
         let addresses = GatewayAddresses { assigned, hostnames, awaited, unusable, refused, ..Default::default() };
         edges.gateways.insert(name(&gateway), addresses);
     }
-    let forbidden = said["forbiddenSecrets"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    edges.forbidden.extend(forbidden.map(|secret| Reference::Secret(name(secret))));
+    let names = |field: &str| said[field].as_array().into_iter().flatten().filter_map(Value::as_str).map(name);
+    edges.forbidden.extend(names("forbiddenSecrets").map(Reference::Secret));
+    edges.forbidden.extend(names("forbiddenConfigMaps").map(Reference::ConfigMap));
     for (declared, bind) in entries("binds") {
         let (declared, transport) = match declared.strip_suffix("/udp") {
             Some(declared) => (declared, Transport::Udp),
@@ -135,6 +136,7 @@ fn insert(objects: &mut Objects, kind: &str, value: Value) {
         "ReferenceGrant" => drop(objects.reference_grants.insert(name, typed(value))),
         "BackendTLSPolicy" => drop(objects.backend_tls_policies.insert(name, typed(value))),
         "WasmFilter" => drop(objects.wasm_filters.insert(name, typed(value))),
+        "GatewayConfig" => drop(objects.gateway_configs.insert(name, typed(value))),
         "Service" => drop(objects.services.insert(name, typed(value))),
         "EndpointSlice" => drop(objects.endpoint_slices.insert(name, typed(value))),
         "Secret" => drop(objects.secrets.insert(name, typed(value))),
