@@ -5,8 +5,8 @@ use crate::CONTROLLER_NAME;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use portolan_crds::{
     Condition, PORTOLAN_GROUP,
-    backend_tls_policy::PolicyStatus,
-    common::RouteStatus,
+    backend_tls_policy::{PolicyAncestorStatus, PolicyStatus},
+    common::{ParentReference, RouteParentStatus, RouteStatus},
     gateway::{GatewayClassStatus, GatewayStatus, ListenerStatus},
     listener_set::ListenerSetStatus,
     wasm_filter::WasmFilterStatus,
@@ -100,48 +100,81 @@ impl Written for WasmFilterStatus {
 
 impl Written for RouteStatus {
     fn ours(&self) -> Self {
-        let ours = self.parents.iter().filter(|parent| parent.controller_name == CONTROLLER_NAME);
-        Self { parents: ours.cloned().collect() }
+        Self { parents: ours(&self.parents) }
     }
 
     fn merged(desired: Option<&Self>, observed: &Self, now: Timestamp) -> Self {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            observed.parents.iter().partition(|parent| parent.controller_name == CONTROLLER_NAME);
-        let stamped = desired.into_iter().flat_map(|desired| &desired.parents).map(|parent| {
-            let before = ours.iter().find(|before| before.parent_ref == parent.parent_ref);
-            let before = before.map_or(&[][..], |before| &before.conditions);
-            let mut parent = parent.clone();
-            parent.conditions = conditions(&parent.conditions, before, now);
-            parent
-        });
-        Self { parents: others.into_iter().cloned().chain(stamped).take(PARENTS_MAX).collect() }
+        let desired = desired.map_or(&[][..], |desired| &desired.parents);
+        Self { parents: entries(desired, &observed.parents, PARENTS_MAX, now) }
     }
 }
 
 impl Written for PolicyStatus {
     fn ours(&self) -> Self {
-        let ours = self.ancestors.iter().filter(|ancestor| ancestor.controller_name == CONTROLLER_NAME);
-        Self { ancestors: ours.cloned().collect() }
+        Self { ancestors: ours(&self.ancestors) }
     }
 
     fn merged(desired: Option<&Self>, observed: &Self, now: Timestamp) -> Self {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            observed.ancestors.iter().partition(|ancestor| ancestor.controller_name == CONTROLLER_NAME);
-        let stamped = desired.into_iter().flat_map(|desired| &desired.ancestors).map(|ancestor| {
-            let before = ours.iter().find(|before| before.ancestor_ref == ancestor.ancestor_ref);
-            let before = before.map_or(&[][..], |before| &before.conditions);
-            let mut ancestor = ancestor.clone();
-            ancestor.conditions = conditions(&ancestor.conditions, before, now);
-            ancestor
-        });
-        Self { ancestors: others.into_iter().cloned().chain(stamped).take(ANCESTORS_MAX).collect() }
+        let desired = desired.map_or(&[][..], |desired| &desired.ancestors);
+        Self { ancestors: entries(desired, &observed.ancestors, ANCESTORS_MAX, now) }
     }
+}
+
+/// An entry in a status that several controllers write, each its own.
+trait Entry: Clone {
+    fn is_ours(&self) -> bool;
+    /// What it is about.
+    fn about(&self) -> &ParentReference;
+    fn conditions(&mut self) -> &mut Vec<Condition>;
+}
+
+impl Entry for RouteParentStatus {
+    fn is_ours(&self) -> bool {
+        self.controller_name == CONTROLLER_NAME
+    }
+
+    fn about(&self) -> &ParentReference {
+        &self.parent_ref
+    }
+
+    fn conditions(&mut self) -> &mut Vec<Condition> {
+        &mut self.conditions
+    }
+}
+
+impl Entry for PolicyAncestorStatus {
+    fn is_ours(&self) -> bool {
+        self.controller_name == CONTROLLER_NAME
+    }
+
+    fn about(&self) -> &ParentReference {
+        &self.ancestor_ref
+    }
+
+    fn conditions(&mut self) -> &mut Vec<Condition> {
+        &mut self.conditions
+    }
+}
+
+fn ours<E: Entry>(entries: &[E]) -> Vec<E> {
+    entries.iter().filter(|entry| entry.is_ours()).cloned().collect()
+}
+
+/// Other controllers' entries, then ours as they are to be, of which there is no room for more than `max` in all.
+fn entries<E: Entry>(desired: &[E], observed: &[E], max: usize, now: Timestamp) -> Vec<E> {
+    let (mut before, others): (Vec<_>, Vec<_>) = observed.iter().cloned().partition(Entry::is_ours);
+    let stamped = desired.iter().cloned().map(|mut entry| {
+        let same = before.iter_mut().find(|before| before.about() == entry.about());
+        let observed = same.map(|same| std::mem::take(same.conditions())).unwrap_or_default();
+        *entry.conditions() = conditions(entry.conditions(), &observed, now);
+        entry
+    });
+    others.into_iter().chain(stamped).take(max).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portolan_crds::common::{ParentReference, RouteParentStatus};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("it is a time")
