@@ -95,10 +95,23 @@ class Chart(unittest.TestCase):
             "monitoring.podMonitors.interval=often": "/monitoring/podMonitors/interval",
             "monitoring.rules.labels.release=1": "/monitoring/rules/labels/release",
             "monitoring.rules.enabled=true,monitoring.rules.disabled={PortolanIsDown}": "no alert PortolanIsDown",
+            "gatewayClass.config.replica=3": "replica",
+            "gatewayClass.config.logLevel=loud": "/gatewayClass/config/logLevel",
+            "imagePullSecrets[0]=registry": "/imagePullSecrets/0",
         }
         for value, told in wrong.items():
             with self.subTest(value), self.assertRaisesRegex(Failure, re.escape(told)):
                 render(value)
+
+    def test_the_class_is_run_as_its_values_say(self):
+        objects = render("gatewayClass.config.replicas=3", "gatewayClass.config.service.type=NodePort")
+        self.assertEqual(of(objects, "GatewayConfig")["spec"], {"replicas": 3, "service": {"type": "NodePort"}})
+        self.assertEqual(of(objects, "GatewayClass")["spec"]["parametersRef"]["name"], "portolan")
+
+    def test_pull_secrets_are_the_controllers_and_the_gateways(self):
+        pod = of(render("imagePullSecrets[0].name=registry"), "Deployment")["spec"]["template"]["spec"]
+        self.assertEqual(pod["imagePullSecrets"], [{"name": "registry"}])
+        self.assertIn("--gateway-image-pull-secret=registry", pod["containers"][0]["args"])
 
     def test_an_alert_can_be_left_out(self):
         names = [rule["alert"] for rule in self.alerts()]
