@@ -5,8 +5,24 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 use tokio::net::TcpListener;
+
+/// Listens at an address; at every address of IPv4 where `[::]` is meant and there is no IPv6.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let error = match TcpListener::bind(address).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    if address.ip() != Ipv6Addr::UNSPECIFIED || error.kind() == io::ErrorKind::AddrInUse {
+        return Err(error);
+    }
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
+}
 
 /// Answers whoever asks, for ever.
 pub async fn serve(

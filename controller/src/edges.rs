@@ -56,14 +56,18 @@ pub fn edges(
     certificates: &mut LastCertificates,
     modules: ModuleOutcomes,
 ) -> (Edges, bool) {
-    let all = given(objects);
+    let taken = names_taken(objects);
     let mut wait = false;
     let mut gateways = BTreeMap::new();
     for (name, question) in questions {
         let Some(gateway) = objects.gateways.get(name) else { continue };
         let names = Names::of(name, &gateway.spec.gateway_class_name);
-        let Given { addresses: assigned, hostnames } =
-            all.get(&(&*name.namespace, names.label.as_str())).cloned().unwrap_or_default();
+        let mut given = Given::default();
+        // Of one whose names another one has, nothing runs.
+        if !taken.contains_key(name) {
+            services(objects, name, gateway).for_each(|service| given.add(service));
+        }
+        let Given { addresses: assigned, hostnames } = given;
         let (mut awaited, mut unusable) = (Vec::new(), Vec::new());
         for missing in missing(gateway, &assigned) {
             match patience(objects, name, &names, &missing, known.now) {
@@ -75,9 +79,14 @@ pub fn edges(
                 }
             }
         }
-        let refused = known.refusals.get(&(name.namespace.to_string(), names.label)).cloned();
+        let refused = match taken.get(name) {
+            Some(owner) => Some(format!("what runs for it would have the names of what runs for the Gateway {owner}")),
+            None => known.refusals.get(&(name.namespace.to_string(), names.label)).cloned(),
+        };
+        let running = !assigned.is_empty() || !hostnames.is_empty();
         let replicas = verdict(question, known.answers);
-        gateways.insert(name.clone(), GatewayAddresses { assigned, hostnames, awaited, unusable, refused, replicas });
+        let addresses = GatewayAddresses { assigned, hostnames, awaited, unusable, refused, replicas, running };
+        gateways.insert(name.clone(), addresses);
     }
     let (bundles, bundles_unseen) = match known.versions {
         Versions::Seen(bundles) => (bundles, false),
@@ -101,6 +110,34 @@ pub fn edges(
 pub fn is_ours(objects: &Objects, gateway: &Gateway) -> bool {
     let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
     class.is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
+}
+
+/// Whether a Gateway is of a class of another controller. One whose class does not exist is nobody's: what ran for it when
+/// the class did runs on.
+pub fn is_foreign(objects: &Objects, gateway: &Gateway) -> bool {
+    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
+    class.is_some_and(|class| class.spec.controller_name != CONTROLLER_NAME)
+}
+
+/// Whether something runs for a Gateway.
+pub fn is_running(objects: &Objects, name: &ObjectName, gateway: &Gateway) -> bool {
+    services(objects, name, gateway).next().is_some()
+}
+
+/// Gateways of ours the names of whose parts an older one has, and that one: `GATEWAY-CLASS` may be the same for two.
+pub fn names_taken(objects: &Objects) -> BTreeMap<ObjectName, ObjectName> {
+    let mut ours: Vec<_> = objects.gateways.iter().filter(|(_, gateway)| is_ours(objects, gateway)).collect();
+    ours.sort_by_key(|(name, gateway)| (gateway.metadata.creation_timestamp.clone(), *name));
+    let mut owners: HashMap<(&str, String), &ObjectName> = HashMap::new();
+    let mut taken = BTreeMap::new();
+    for (name, gateway) in ours {
+        let own = Names::of(name, &gateway.spec.gateway_class_name).own;
+        let owner = *owners.entry((&*name.namespace, own)).or_insert(name);
+        if owner != name {
+            taken.insert(name.clone(), owner.clone());
+        }
+    }
+    taken
 }
 
 /// What is to be asked of the pods of each Gateway of our classes.
@@ -155,25 +192,24 @@ fn ready_endpoints(slice: &EndpointSlice) -> impl Iterator<Item = (String, IpAdd
 }
 
 /// Where the Services of a Gateway are.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Given {
     addresses: Vec<IpAddr>,
     /// What a load balancer without addresses gives.
     hostnames: Vec<String>,
 }
 
-/// Where the Services of Gateways are, by namespace and label of the Gateway.
-fn given(objects: &Objects) -> HashMap<(&str, &str), Given> {
-    let mut all: HashMap<(&str, &str), Given> = HashMap::new();
-    for (name, service) in &objects.services {
-        let labels =
-            service.metadata.labels.as_ref().filter(|labels| {
-                OWN_LABELS.iter().all(|(key, value)| labels.get(*key).is_some_and(|own| own == value))
-            });
-        let Some(label) = labels.and_then(|labels| labels.get(GATEWAY_LABEL)) else { continue };
-        all.entry((&*name.namespace, label)).or_default().add(service);
-    }
-    all
+/// The Services that run for a Gateway. By their names: somebody may have given its labels to another one.
+fn services<'o>(objects: &'o Objects, name: &ObjectName, gateway: &Gateway) -> impl Iterator<Item = &'o Arc<Service>> {
+    let names = Names::of(name, &gateway.spec.gateway_class_name);
+    let addresses = gateway.spec.addresses.iter().filter_map(|wanted| wanted.value.parse().ok());
+    let all: BTreeSet<String> = addresses.map(|address| names.at(address)).chain([names.own.clone()]).collect();
+    let namespace = name.namespace.clone();
+    let found = all.into_iter().filter_map(move |one| objects.services.get(&ObjectName::new(namespace.clone(), one)));
+    found.filter(|service| {
+        let labels = service.metadata.labels.as_ref();
+        OWN_LABELS.iter().all(|(key, value)| labels.and_then(|all| all.get(*key)).is_some_and(|own| own == value))
+    })
 }
 
 impl Given {
@@ -246,6 +282,33 @@ mod tests {
         assert_eq!(judge(&objects, 130), Patience::Over);
         assert_eq!(judge(&objects, 10), Patience::Over, "another clock");
         assert_eq!(patience(&objects, &name, &names, "10.0.0.2", at(900)), Patience::Service, "another address");
+    }
+
+    #[test]
+    fn of_two_gateways_whose_parts_would_have_the_same_names_the_older_one_has_them() {
+        let mut objects = Objects::default();
+        for class in ["portolan", "internal-portolan"] {
+            let spec = json!({ "metadata": { "name": class }, "spec": { "controllerName": CONTROLLER_NAME } });
+            let class = serde_json::from_value::<portolan_crds::GatewayClass>(spec).expect("it is a class");
+            let name = class.metadata.name.clone().expect("it has a name");
+            objects.gateway_classes.insert(ObjectName::new("", name), class.into());
+        }
+        for (namespace, name, class, created) in [
+            ("n", "web", "internal-portolan", "2024-01-02T00:00:00Z"),
+            ("n", "web-internal", "portolan", "2024-01-01T00:00:00Z"),
+            ("m", "web", "internal-portolan", "2024-01-03T00:00:00Z"),
+            ("n", "other", "nobodys", "2024-01-03T00:00:00Z"),
+        ] {
+            let gateway: Gateway = serde_json::from_value(json!({
+                "metadata": { "name": name, "namespace": namespace, "creationTimestamp": created },
+                "spec": { "gatewayClassName": class },
+            }))
+            .expect("it is a Gateway");
+            assert!(!is_foreign(&objects, &gateway), "its class is ours, or nobody's");
+            objects.gateways.insert(ObjectName::new(namespace, name), gateway.into());
+        }
+        let taken = BTreeMap::from([(ObjectName::new("n", "web"), ObjectName::new("n", "web-internal"))]);
+        assert_eq!(names_taken(&objects), taken);
     }
 
     #[test]

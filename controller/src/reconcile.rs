@@ -2,9 +2,11 @@
 
 use crate::{
     Context, Metrics,
-    edges::{Known, ModuleOutcomes, edges, questions},
+    edges::{Known, ModuleOutcomes, edges, is_foreign, is_running, names_taken, questions},
     events::Events,
-    infrastructure::{self, Names, Refusals, Settings, Wanted, cluster_binding, manifests, own_selector},
+    infrastructure::{
+        self, Names, Refusals, Settings, Wanted, cluster_binding, gateway_label, manifests, own_selector,
+    },
     leader::{Identity, elect, step_down},
     replicas::{self, Answers, Questions},
     status,
@@ -15,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use portolan_source::{
     Kind, Objects,
-    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, View, follow},
+    kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, TroubleKind, View, follow},
 };
 use portolan_translate::{LastCertificates, Reference, Statuses, Translation, gateway_config, references, translate};
 use std::{
@@ -132,7 +134,8 @@ impl Reconciler {
             let leading = *self.leading.borrow_and_update();
             self.options.metrics.leads(leading);
             let versions = self.versions.borrow_and_update().clone();
-            let complete = view.complete && versions.is_some();
+            // What is asked for later may be long in coming: what was seen before goes on meanwhile.
+            let complete = (view.complete || self.previous.is_some()) && versions.is_some();
             self.health.send_replace(Health { complete, leading });
             // Before all is known, a missing object says nothing.
             if let Some(versions) = versions.filter(|_| complete) {
@@ -175,9 +178,9 @@ impl Reconciler {
         let settled = selections.is_subset(&view.settled);
         self.follower.select(selections);
         if *self.leading.borrow() {
-            send_if_other(&self.desired, self.infrastructure(objects, &translation));
             send_if_other(&self.questions, asked);
             if settled {
+                send_if_other(&self.desired, self.infrastructure(view, &translation));
                 let (desired, observed) = (statuses.clone(), view.observed.clone());
                 self.rounds.send_replace(status::Round { desired, observed });
             }
@@ -187,31 +190,52 @@ impl Reconciler {
     }
 
     /// What there is to run for all Gateways.
-    fn infrastructure(&self, objects: &Objects, translation: &Translation) -> infrastructure::Desired {
-        let settings = &self.options.settings;
-        let mut desired = infrastructure::Desired { complete: true, ..Default::default() };
-        let mut served = Vec::new();
-        for (name, ports) in translation.listeners.iter() {
-            let Some(gateway) = objects.gateways.get(name) else { continue };
+    fn infrastructure(&self, view: &View, translation: &Translation) -> infrastructure::Desired {
+        let (objects, settings) = (&view.objects, &self.options.settings);
+        let mut desired = infrastructure::Desired { complete: knows_gateways(view), ..Default::default() };
+        let taken = names_taken(objects);
+        let mut accounts = Vec::new();
+        for (name, gateway) in objects.gateways.iter().filter(|(_, gateway)| !is_foreign(objects, gateway)) {
+            let names = Names::of(name, &gateway.spec.gateway_class_name);
+            let key = (name.namespace.to_string(), names.label.clone());
+            let account = (name.namespace.to_string(), names.own);
+            let ports = translation.listeners.get(name).filter(|ports| !ports.is_empty());
             let accepted = translation.statuses.gateways.get(name).is_some_and(|status| {
                 status.conditions.iter().any(|condition| condition.type_ == "Accepted" && condition.status == "True")
             });
-            // What is being deleted is not made anew while its parts are taken away.
-            if !accepted || ports.is_empty() || gateway.metadata.deletion_timestamp.is_some() {
-                let names = Names::of(name, &gateway.spec.gateway_class_name);
-                desired.kept.insert((name.namespace.to_string(), names.label));
-                continue;
+            let stands = accepted && gateway.metadata.deletion_timestamp.is_none() && !taken.contains_key(name);
+            match ports.filter(|_| stands) {
+                Some(ports) => {
+                    let references = translation.references.get(name).cloned().unwrap_or_default();
+                    let config = gateway_config(objects, name, gateway);
+                    let (name, gateway, ports) = (name.clone(), gateway.clone(), ports.clone());
+                    desired.manifests.extend(manifests(&Wanted { name, gateway, config, ports, references }, settings));
+                    accounts.push(account);
+                }
+                // What is being deleted is not made anew while its parts are taken away; what is not accepted for now, or
+                // has no class for now, goes on as it is.
+                None => {
+                    if is_running(objects, name, gateway) {
+                        accounts.push(account);
+                    }
+                    desired.kept.insert(key);
+                }
             }
-            let references = translation.references.get(name).cloned().unwrap_or_default();
-            let config = gateway_config(objects, name, gateway);
-            let wanted =
-                Wanted { name: name.clone(), gateway: gateway.clone(), config, ports: ports.clone(), references };
-            desired.manifests.extend(manifests(&wanted, settings));
-            served.push(wanted);
         }
-        desired.manifests.push(cluster_binding(served.iter(), settings));
+        let unreadable = view.unreadable.keys().filter(|object| object.kind == Kind::Gateway);
+        desired.kept.extend(unreadable.map(|one| (one.name.namespace.to_string(), gateway_label(&one.name))));
+        desired.manifests.push(cluster_binding(&accounts, settings));
         desired
     }
+}
+
+/// Whether all Gateways are known, and of each whether it is ours: nothing is taken away before.
+fn knows_gateways(view: &View) -> bool {
+    let vital = |kind| matches!(kind, Kind::Gateway | Kind::GatewayClass);
+    let missing =
+        view.troubles.iter().any(|(one, trouble)| vital(one.kind) && trouble.kind == TroubleKind::KindMissing);
+    let unreadable = view.unreadable.keys().any(|one| one.kind == Kind::GatewayClass);
+    !missing && !unreadable
 }
 
 /// Sends what is not there already.
@@ -229,7 +253,8 @@ pub(crate) fn send_if_other<T: PartialEq>(channel: &watch::Sender<Arc<T>>, now: 
 fn selections(last: Option<&Translation>, objects: &Objects) -> BTreeSet<Selection> {
     let of_gateways = last.into_iter().flat_map(|last| last.references.values().flatten().cloned());
     let of_filters = objects.wasm_filters.iter().flat_map(|(name, filter)| references::of_filter(name, filter));
-    let referenced = of_gateways.chain(of_filters).map(|reference| Selection::referenced(&reference));
+    let referenced = of_gateways.chain(of_filters).filter(Reference::can_exist);
+    let referenced = referenced.map(|reference| Selection::referenced(&reference));
     let pods = Selection::labelled(Kind::EndpointSlice, own_selector());
     let gateways = Selection::all(Kind::Gateway);
     ROUTING_KINDS.into_iter().map(Selection::all).chain([gateways, pods]).chain(referenced).collect()

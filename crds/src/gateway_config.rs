@@ -42,6 +42,9 @@ pub struct GatewayConfigSpec {
     /// The Service that gives the Gateway its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceConfig>,
+    /// Whether HTTPS listeners serve HTTP/3 too, at the UDP port of the same number; Enabled unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http3: Option<Http3>,
     /// What the gateway logs about itself: this level, and worse; Info unless it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_level: Option<LogLevel>,
@@ -106,6 +109,16 @@ pub enum ExternalTrafficPolicy {
     Local,
 }
 
+/// Whether HTTP/3 is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Http3 {
+    /// It is, and HTTPS clients are told so.
+    #[default]
+    Enabled,
+    /// It is not, and the Service has no UDP port for it.
+    Disabled,
+}
+
 /// What is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each level is the one of its name, and worse")]
@@ -139,7 +152,7 @@ pub struct Telemetry {
 pub enum AccessLog {
     /// Nowhere.
     #[default]
-    Off,
+    Disabled,
     /// To standard output, a JSON line each.
     Stdout,
 }
@@ -167,6 +180,7 @@ impl GatewayConfigSpec {
             tolerations: self.tolerations.or(class.tolerations),
             affinity: self.affinity.or(class.affinity),
             service: self.service.or(class.service),
+            http3: self.http3.or(class.http3),
             log_level: self.log_level.or(class.log_level),
             telemetry: self.telemetry.or(class.telemetry),
         }

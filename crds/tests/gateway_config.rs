@@ -6,7 +6,7 @@ mod common;
 use portolan_crds::{
     GatewayConfig, ObjectMeta,
     gateway_config::{
-        AccessLog, Autoscaling, ExternalTrafficPolicy, GatewayConfigSpec, LogLevel, ServiceConfig, ServiceType,
+        AccessLog, Autoscaling, ExternalTrafficPolicy, GatewayConfigSpec, Http3, LogLevel, ServiceConfig, ServiceType,
         Telemetry,
     },
     schema::{Schema, lookup},
@@ -47,6 +47,7 @@ fn the_crd_has_every_field_of_the_types() {
                 load_balancer_class: Some("example.com/lb".to_owned()),
                 external_traffic_policy: Some(ExternalTrafficPolicy::Local),
             }),
+            http3: Some(Http3::Disabled),
             log_level: Some(LogLevel::Debug),
             telemetry: Some(Telemetry {
                 otlp_endpoint: Some("http://collector:4317".to_owned()),

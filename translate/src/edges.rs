@@ -110,6 +110,8 @@ pub struct GatewayAddresses {
     pub refused: Option<String>,
     /// Whether those who serve it serve what it asks for now.
     pub replicas: Replicas,
+    /// Whether it is being served already, so that it is served on though nobody knows any longer how it is to be run.
+    pub running: bool,
 }
 
 /// Whether the replicas that serve a Gateway have loaded it as it is now.
@@ -139,7 +141,7 @@ const OWN_PORTS: [(u16, u16); 3] = [(15_000, 65_100), (15_008, 65_108), (15_020,
 
 /// The port that a pod binds for a listener's port: the same, unless that needs a privilege or is one of our own. A
 /// function of the port alone, so that a Service and the pods behind it agree without a word. Nothing hands out the ports
-/// from 64000 on by itself; a listener that asks for one of them conflicts with the listener that it stands in for.
+/// from 64000 on by itself; a listener that asks for one of them is refused beside the listener that it stands in for.
 pub fn pod_port(port: u16) -> u16 {
     match OWN_PORTS.into_iter().find(|(own, _)| *own == port) {
         Some((_, other)) => other,

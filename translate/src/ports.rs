@@ -65,17 +65,27 @@ pub(crate) fn ports(
         for ((number, transport), listeners) in shared {
             for ip in &gateway.addresses {
                 let parent = ParentId::Gateway(gateway.name.clone());
-                builder.gateway_port(SocketAddr::new(*ip, number), transport, parent, &listeners);
+                let place = Place { declared: SocketAddr::new(*ip, number), transport, parent, http3: gateway.http3 };
+                builder.gateway_port(place, &listeners);
             }
         }
     }
     for (service, declared, transport, frontend) in &frontends.ports {
         let parent = ParentId::Service(service.clone());
-        builder.add(*declared, *transport, parent, |_| PortKind::Frontend(frontend.clone()));
+        let place = Place { declared: *declared, transport: *transport, parent, http3: false };
+        builder.add(place, |_| PortKind::Frontend(frontend.clone()));
     }
     let mut memo = builder.memo;
     memo.ports = builder.made.iter().map(|(key, port)| (*key, port.clone())).collect();
     Ports { list: builder.made.into_values().collect(), memo, notes: builder.notes }
+}
+
+/// Where a port is, and whose.
+struct Place {
+    declared: SocketAddr,
+    transport: Transport,
+    parent: ParentId,
+    http3: bool,
 }
 
 struct Builder<'a> {
@@ -136,16 +146,10 @@ impl Builder<'_> {
         made
     }
 
-    fn gateway_port(
-        &mut self,
-        declared: SocketAddr,
-        transport: Transport,
-        parent: ParentId,
-        listeners: &[(&ListenerEntry, Content)],
-    ) {
+    fn gateway_port(&mut self, place: Place, listeners: &[(&ListenerEntry, Content)]) {
         let [(first, content), ..] = listeners else { return };
-        let id = first.id.clone();
-        self.add(declared, transport, parent, |before| match content {
+        let (id, transport) = (first.id.clone(), place.transport);
+        self.add(place, |before| match content {
             Content::L4(rule) if transport == Transport::Udp => PortKind::Udp(id, rule.clone()),
             Content::L4(rule) => PortKind::Tcp(id, rule.clone()),
             Content::Http(_) => {
@@ -180,13 +184,8 @@ impl Builder<'_> {
     }
 
     /// Adds a port where none is yet; what else wants the address is told so.
-    fn add(
-        &mut self,
-        declared: SocketAddr,
-        transport: Transport,
-        parent: ParentId,
-        kind: impl FnOnce(Option<&PortKind>) -> PortKind,
-    ) {
+    fn add(&mut self, place: Place, kind: impl FnOnce(Option<&PortKind>) -> PortKind) {
+        let Place { declared, transport, parent, http3 } = place;
         let bind = self.edges.bind(declared, transport);
         let key = (bind, transport);
         if let Some(owner) = self.made.get(&key) {
@@ -199,7 +198,7 @@ impl Builder<'_> {
         };
         let before = self.last.and_then(|last| last.ports.get(&key));
         let kind = kind(before.map(|port| &port.kind));
-        let now = Port { bind, transport, declared, client_port, parent, kind };
+        let now = Port { bind, transport, declared, client_port, parent, http3, kind };
         let port = match before {
             Some(before) if same_port(before, &now) => before.clone(),
             _ => Arc::new(now),
@@ -239,5 +238,6 @@ fn same_port(a: &Port, b: &Port) -> bool {
         (PortKind::Frontend(a), PortKind::Frontend(b)) => Arc::ptr_eq(a, b),
         _ => false,
     };
-    kind && (a.declared, a.client_port, &a.parent) == (b.declared, b.client_port, &b.parent)
+    let place = |port: &Port| (port.declared, port.client_port, port.http3);
+    kind && place(a) == place(b) && a.parent == b.parent
 }

@@ -25,6 +25,21 @@ pub enum Reference {
     ConfigMap(ObjectName),
 }
 
+impl Reference {
+    /// Whether there can be an object of this name: a DNS subdomain in a namespace that is a DNS label. Of others the API
+    /// server cannot be asked.
+    pub fn can_exist(&self) -> bool {
+        let (Self::Secret(name) | Self::ConfigMap(name)) = self;
+        let part = |part: &str| {
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            let ends = |byte: Option<&u8>| byte.is_some_and(|byte| plain(*byte));
+            let bytes = part.as_bytes();
+            ends(bytes.first()) && ends(bytes.last()) && bytes.iter().all(|byte| plain(*byte) || *byte == b'-')
+        };
+        part(&name.namespace) && name.name.len() <= 253 && name.name.split('.').all(part)
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,4 +93,17 @@ pub(crate) fn references(
         }
     }
     gateways.gateways.iter().map(|gateway| gateway.name.clone()).zip(all).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_a_dns_subdomain_can_exist() {
+        let can = |name: &str| Reference::Secret(ObjectName::new("n", name)).can_exist();
+        assert!(["a", "a.b-c.1", "0"].into_iter().all(can));
+        assert!(!["", "a,b", "a=b", "A", "a..b", "-a", "a-", ".a", "a\\b", &"a".repeat(254)].into_iter().any(can));
+        assert!(!Reference::ConfigMap(ObjectName::new("", "a")).can_exist());
+    }
 }

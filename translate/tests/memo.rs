@@ -52,6 +52,7 @@ fn each_without_one(objects: &Objects) -> Vec<(String, Objects)> {
         reference_grants,
         backend_tls_policies,
         wasm_filters,
+        gateway_configs,
         services,
         endpoint_slices,
         secrets,

@@ -20,7 +20,10 @@ use portolan_telemetry::metrics::Registry;
 use portolan_translate::Statuses;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use tokio::net::TcpListener;
 
@@ -36,6 +39,7 @@ pub struct Admin {
     metrics: Registry,
     told: Arc<Mutex<Told>>,
     loaded: Arc<Mutex<Generations>>,
+    leaving: Arc<AtomicBool>,
 }
 
 /// What may be asked for at a port.
@@ -59,7 +63,7 @@ pub struct Told {
 impl Admin {
     /// Tells about an engine.
     pub fn new(shared: Arc<Shared>, metrics: Registry) -> Self {
-        Self { shared, metrics, told: Arc::default(), loaded: Arc::default() }
+        Self { shared, metrics, told: Arc::default(), loaded: Arc::default(), leaving: Arc::default() }
     }
 
     /// From now on tells this.
@@ -70,6 +74,16 @@ impl Admin {
     /// From now on these generations of objects are loaded.
     pub fn loaded(&self, generations: Generations) {
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = generations;
+    }
+
+    /// While it is `leaving`, connections are still taken, though they are told not to stay: whoever sends some here has not
+    /// heard yet that it ends.
+    pub fn leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Relaxed);
+    }
+
+    fn takes_connections(&self) -> bool {
+        !self.shared.is_draining() || self.leaving.load(Relaxed)
     }
 
     fn told(&self) -> Told {
@@ -91,7 +105,7 @@ impl Admin {
 
     /// Listens where the cluster can ask for health, metrics and generations, and answers in the background.
     pub async fn listen_read_only(self, address: SocketAddr) -> Result<()> {
-        let listener = TcpListener::bind(address).await;
+        let listener = answers::listen(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address} (--read-only)"))?;
         tokio::spawn(answers::serve(listener, move |request| self.answer(request, Audience::Cluster)));
         Ok(())
@@ -101,7 +115,7 @@ impl Admin {
         let published = self.shared.published().load_full();
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" if published.generation > 0 && !self.shared.is_draining() => text(StatusCode::OK, "ready\n"),
+            "/readyz" if published.generation > 0 && self.takes_connections() => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/metrics" => typed(
                 portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE,

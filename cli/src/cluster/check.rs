@@ -259,7 +259,10 @@ fn orphans(view: &View) -> Vec<Finding> {
 fn advice(reported: &Reported<'_>) -> &'static str {
     let says = |words: &str| reported.condition.message.contains(words);
     match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
-        (_, "AddressNotAssigned") => "does the cluster have a load balancer (MetalLB, a cloud's) with a free address?",
+        (_, "AddressNotAssigned") => {
+            "does the cluster have a load balancer (MetalLB, a cloud's) with a free address? One that takes no TCP and UDP \
+             at one address gives HTTPS listeners none: http3: Disabled in a GatewayConfig"
+        }
         (_, "AddressNotUsable") => "ask for an address of the load balancer's pools, or for none",
         ("Programmed", "Pending") => {
             "kubectl describe pods -l gateway.networking.k8s.io/gateway-name=NAME says what keeps its pods"

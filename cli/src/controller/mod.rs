@@ -12,7 +12,6 @@ use portolan_controller::{Health, Identity, Metrics, Options, Settings, set_up_f
 use portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE;
 use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode};
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -92,7 +91,7 @@ fn options(args: ControllerArgs, metrics: Metrics) -> Options {
 
 /// Answers in the background. Who only waits to take over is ready too: it watches.
 async fn tell_health(address: SocketAddr, health: watch::Receiver<Health>, metrics: Metrics) -> Result<()> {
-    let listener = TcpListener::bind(address).await;
+    let listener = answers::listen(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address} (--read-only)"))?;
     tokio::spawn(answers::serve(listener, move |request| {
         let Health { complete, leading } = *health.borrow();

@@ -20,6 +20,7 @@ use std::{
 /// What is watched for a Gateway; Secrets and ConfigMaps only those that the last translation looked for, by name.
 pub fn selections(gateway: &ObjectName, last: Option<&Translation>) -> BTreeSet<Selection> {
     let references = last.and_then(|last| last.references.get(gateway)).into_iter().flatten();
+    let references = references.filter(|reference| reference.can_exist());
     let own = [Selection::named(Kind::Gateway, gateway), Selection::all(Kind::EndpointSlice)];
     ROUTING_KINDS.into_iter().map(Selection::all).chain(own).chain(references.map(Selection::referenced)).collect()
 }
@@ -40,9 +41,13 @@ impl EdgesOf {
     /// The edges for what is seen.
     pub fn of(&mut self, view: &View, modules: &mut Modules) -> Edges {
         let (objects, forbidden) = (&view.objects, view.forbidden());
-        let addresses = GatewayAddresses { assigned: self.addresses.clone(), ..GatewayAddresses::default() };
+        let (assigned, running) = (self.addresses.clone(), true);
+        let addresses = GatewayAddresses { assigned, running, ..GatewayAddresses::default() };
+        // A class that is deleted by mistake must not end what it once let run; one of another controller does.
+        let class = objects.gateways.get(&self.gateway).map(|own| own.spec.gateway_class_name.as_str().into());
         Edges {
             controller_name: CONTROLLER_NAME.into(),
+            implicit_class: class,
             client_port: ClientPort::Declared,
             gateways: BTreeMap::from([(self.gateway.clone(), addresses)]),
             last_certificates: self.certificates.look(&objects.secrets),

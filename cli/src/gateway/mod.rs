@@ -29,6 +29,10 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "DIR")]
     module_cache: Option<PathBuf>,
 
+    /// Seconds for which connections are still taken once it is to end: until whoever sends them has heard of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    leaving: u64,
+
     #[command(flatten)]
     engine: EngineArgs,
 }

@@ -20,8 +20,6 @@ use portolan_translate::translate;
 use std::{convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long connections are still taken once the pod is to end.
-const LEAVING: Duration = Duration::from_secs(5);
 /// How long nothing has changed when memory is given back.
 const RESTS_AFTER: Duration = Duration::from_millis(1500);
 
@@ -57,12 +55,14 @@ pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
         _ = interrupt.recv() => {}
     }
     // It takes a moment until no node sends connections here any more; those that come meanwhile are served.
-    tracing::info!(seconds = LEAVING.as_secs(), "ending: waiting until the Service has forgotten this pod");
+    tracing::info!(seconds = args.leaving, "ending: waiting until the Service has forgotten this pod");
+    session.serving.admin().leaving(true);
     session.serving.retire();
     tokio::select! {
         never = session.follow() => match never? {},
-        () = tokio::time::sleep(LEAVING) => {}
+        () = tokio::time::sleep(Duration::from_secs(args.leaving)) => {}
     }
+    session.serving.admin().leaving(false);
     tracing::info!("ending: answering what is under way");
     let clean = session.serving.end(std::future::pending()).await;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })

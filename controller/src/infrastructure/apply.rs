@@ -1,7 +1,7 @@
 //! Makes what runs for Gateways what it is to be: applies, corrects what somebody changed, takes away what nobody needs.
 
 use super::{
-    Manifest, Refusals, Resource, own_selector,
+    Manifest, Refusals, Resource, before, own_selector,
     owned::{Content, Desired, GatewayKey, Key, Owned, digest},
 };
 use crate::{Context, fail_point::fail_point, later::Later, metrics::Outcome, reconcile::send_if_other};
@@ -46,7 +46,7 @@ pub async fn apply(
             if failures.later.holds(&key, &content) {
                 continue;
             }
-            match apply_one(&context, &manifest, &asked).await {
+            match apply_one(&context, &manifest, &asked, owned.knows(&key)).await {
                 Ok(result) => {
                     failures.forget(&key);
                     owned.applied(&manifest, &result);
@@ -197,13 +197,25 @@ fn api(client: &Client, resource: Resource, namespace: &str) -> Api<DynamicObjec
     }
 }
 
-async fn apply_one(context: &Context, manifest: &Manifest, object: &serde_json::Value) -> kube::Result<DynamicObject> {
+/// Applies an object that is ours, which it is `known` to be or looked whether it is.
+async fn apply_one(
+    context: &Context,
+    manifest: &Manifest,
+    object: &serde_json::Value,
+    known: bool,
+) -> kube::Result<DynamicObject> {
     let (_, _, kind, _) = manifest.resource.api();
     let api = api(&context.client, manifest.resource, &manifest.namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    fail_point("apply", kind);
-    let result = api.patch(&manifest.name, &params, &Patch::Apply(object)).await;
-    fail_point("applied", kind);
+    let result = match before::look(&api, manifest, known).await {
+        Ok(()) => {
+            fail_point("apply", kind);
+            let result = api.patch(&manifest.name, &params, &Patch::Apply(object)).await;
+            fail_point("applied", kind);
+            result
+        }
+        Err(error) => Err(error),
+    };
     let outcome = match &result {
         Err(error) if is_of_a_namespace_that_goes(error) => Outcome::Conflict,
         Err(error) => Outcome::of(error),

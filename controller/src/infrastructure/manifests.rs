@@ -1,9 +1,9 @@
 //! The manifests of what runs for a Gateway.
 
-use super::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, Settings, Wanted};
+use super::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, Settings, Wanted, class_label};
 use portolan_crds::{
     GATEWAY_GROUP, PORTOLAN_GROUP,
-    gateway_config::{AccessLog, Autoscaling, ServiceType},
+    gateway_config::{AccessLog, Autoscaling, ExternalTrafficPolicy, ServiceType},
 };
 use portolan_translate::{ListenerPort, edges::pod_port, snapshot::Transport};
 use serde_json::{Map, Value, json};
@@ -18,8 +18,11 @@ pub const READ_ONLY_PORT: u16 = 15_020;
 const REPLICAS: u32 = 2;
 /// The use of CPU that autoscaling aims at, unless the configuration says another.
 const CPU_PERCENT: u32 = 80;
-/// Time that a gateway has to answer what is under way.
+/// Time that a gateway has to leave and to answer what is under way.
 const GRACE_SECONDS: u32 = 60;
+/// How long it takes connections once it is to end, where a load balancer sends to nodes that have a pod: it has to find
+/// out by its own health checks, one every some seconds, that a node's last one goes.
+const LOCAL_LEAVING_SECONDS: u32 = 25;
 
 /// Kinds that run for a Gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,14 +101,12 @@ pub fn manifests(wanted: &Wanted, settings: &Settings) -> Vec<Manifest> {
     all
 }
 
-/// Gives all gateways the right on what every one of them watches. One object, since nothing that a Gateway owns can be
+/// Gives all gateways, by the namespaces and names of their ServiceAccounts, the right on what every one of them watches.
+/// One object, since nothing that a Gateway owns can be
 /// without a namespace.
-pub fn cluster_binding<'a>(gateways: impl Iterator<Item = &'a Wanted>, settings: &Settings) -> Manifest {
-    let subject = |wanted: &Wanted| {
-        let names = Names::of(&wanted.name, &wanted.gateway.spec.gateway_class_name);
-        json!({ "kind": "ServiceAccount", "name": names.own, "namespace": &*wanted.name.namespace })
-    };
-    let subjects: Vec<_> = gateways.map(subject).collect();
+pub fn cluster_binding(accounts: &[(String, String)], settings: &Settings) -> Manifest {
+    let subject = |(namespace, name): &(String, String)| json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
+    let subjects: Vec<_> = accounts.iter().map(subject).collect();
     let name = &settings.cluster_role;
     let labels = BTreeMap::from(OWN_LABELS);
     let content = json!({
@@ -129,7 +130,10 @@ impl<'a> Writer<'a> {
         let names = Names::of(&wanted.name, &wanted.gateway.spec.gateway_class_name);
         let infrastructure = wanted.gateway.spec.infrastructure.as_ref();
         let mut labels = infrastructure.map(|one| one.labels.clone()).unwrap_or_default();
-        let own = [(GATEWAY_LABEL, names.label.as_str()), (CLASS_LABEL, &wanted.gateway.spec.gateway_class_name)];
+        // It would say that this is a part of another Gateway.
+        labels.remove(NAMESPACE_LABEL);
+        let class = class_label(&wanted.gateway.spec.gateway_class_name);
+        let own = [(GATEWAY_LABEL, names.label.as_str()), (CLASS_LABEL, &class)];
         labels.extend(own.into_iter().chain(OWN_LABELS).map(|(key, value)| (key.to_owned(), value.to_owned())));
         let annotations = infrastructure.map(|one| one.annotations.clone()).unwrap_or_default();
         Self { wanted, names, labels, annotations }
@@ -182,7 +186,8 @@ impl<'a> Writer<'a> {
 
     /// What the pods are found by: nothing that may change.
     fn selector(&self) -> Value {
-        json!({ GATEWAY_LABEL: self.names.label, CLASS_LABEL: self.wanted.gateway.spec.gateway_class_name })
+        let class = class_label(&self.wanted.gateway.spec.gateway_class_name);
+        json!({ GATEWAY_LABEL: self.names.label, CLASS_LABEL: class })
     }
 
     fn service(&self, address: Option<IpAddr>) -> Manifest {
@@ -286,7 +291,7 @@ impl<'a> Writer<'a> {
         let resources = config.resources.as_ref().map_or(least, |resources| json!(resources));
         let probe = |path: &str, period: u32, failures: u32| {
             json!({ "httpGet": { "path": path, "port": READ_ONLY_PORT },
-                    "periodSeconds": period, "failureThreshold": failures })
+                    "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures })
         };
         json!({
             "name": "gateway",
@@ -296,7 +301,7 @@ impl<'a> Writer<'a> {
             "env": [{ "name": "PORTOLAN_LOG", "value": log_level }],
             "ports": [{ "name": "read-only", "containerPort": READ_ONLY_PORT }],
             "startupProbe": probe("/healthz", 1, 60),
-            "readinessProbe": probe("/readyz", 1, 1),
+            "readinessProbe": probe("/readyz", 1, 3),
             "livenessProbe": probe("/healthz", 10, 3),
             "resources": resources,
             "securityContext": {
@@ -319,6 +324,10 @@ impl Writer<'_> {
         add("--read-only", format!("[::]:{READ_ONLY_PORT}"));
         // Made by the gateway itself, so that it is its own: the volume's is root's.
         add("--module-cache", "/var/cache/portolan/modules".to_owned());
+        let service = config.service.clone().unwrap_or_default();
+        if service.external_traffic_policy == Some(ExternalTrafficPolicy::Local) {
+            add("--leaving", LOCAL_LEAVING_SECONDS.to_string());
+        }
         let telemetry = config.telemetry.clone().unwrap_or_default();
         if let Some(endpoint) = telemetry.otlp_endpoint {
             add("--otlp", endpoint);

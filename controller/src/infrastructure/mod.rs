@@ -1,13 +1,16 @@
 //! What runs for each Gateway: which objects there are to be, and that they are.
 
 mod apply;
+mod before;
 mod manifests;
 mod names;
 mod owned;
 
-pub use apply::apply;
+pub use apply::{FIELD_MANAGER, apply};
 pub use manifests::{Manifest, READ_ONLY_PORT, Resource, cluster_binding, manifests};
-pub use names::{CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, gateway_label, own_selector, pods_of};
+pub use names::{
+    CLASS_LABEL, GATEWAY_LABEL, NAMESPACE_LABEL, Names, OWN_LABELS, class_label, gateway_label, own_selector, pods_of,
+};
 pub use owned::{Desired, GatewayKey};
 
 use portolan_crds::{Gateway, gateway_config::GatewayConfigSpec};

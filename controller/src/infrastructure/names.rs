@@ -38,7 +38,8 @@ impl Names {
         Self {
             own: bounded(format!("{}-{class}", gateway.name)),
             label: gateway_label(gateway),
-            elsewhere: bounded(format!("portolan-{}-{}", gateway.namespace, gateway.name)),
+            // Its parts could be told apart in more than one way, and in another namespace there are those of many.
+            elsewhere: hashed(&format!("portolan-{}-{}", gateway.namespace, gateway.name), &gateway.to_string()),
         }
     }
 }
@@ -66,10 +67,20 @@ fn bounded(name: String) -> String {
     if plain == name && name.len() <= NAME_BYTES_MAX {
         return name;
     }
-    let digest = Sha256::digest(name.as_bytes());
+    hashed(&plain, &name)
+}
+
+/// As much of a name as there is room for, and a hash of what it stands for.
+fn hashed(name: &str, of: &str) -> String {
+    let digest = Sha256::digest(of.as_bytes());
     let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let kept: String = plain.chars().take(NAME_BYTES_MAX - 9).collect();
+    let kept: String = name.replace('.', "-").chars().take(NAME_BYTES_MAX - 9).collect();
     format!("{}-{hash}", kept.trim_end_matches('-'))
+}
+
+/// The value of [`CLASS_LABEL`].
+pub fn class_label(class: &str) -> String {
+    if class.len() <= NAME_BYTES_MAX { class.to_owned() } else { bounded(class.to_owned()) }
 }
 
 #[cfg(test)]
@@ -79,7 +90,14 @@ mod tests {
     #[test]
     fn names_are_those_of_gep_1762() {
         let names = Names::of(&ObjectName::new("infra", "web"), "portolan");
-        assert_eq!((names.own.as_str(), names.elsewhere.as_str()), ("web-portolan", "portolan-infra-web"));
+        assert_eq!((names.own.as_str(), names.label.as_str()), ("web-portolan", "web"));
+    }
+
+    #[test]
+    fn roles_of_two_gateways_never_have_one_name() {
+        let of = |namespace: &str, name: &str| Names::of(&ObjectName::new(namespace, name), "portolan").elsewhere;
+        assert!(of("team", "a-web").starts_with("portolan-team-a-web-"));
+        assert_ne!(of("team", "a-web"), of("team-a", "web"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What runs for Gateways now, as far as it is known, and what is to be done about it. Pure.
 
-use super::{GATEWAY_LABEL, Manifest, NAMESPACE_LABEL, Resource};
+use super::{GATEWAY_LABEL, Manifest, NAMESPACE_LABEL, Resource, before::is_ours};
 use kube::api::DynamicObject;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -43,6 +43,8 @@ struct Seen {
     content: Content,
     version: u64,
     gateway: GatewayKey,
+    /// Whether we made it; else somebody copied our labels.
+    ours: bool,
 }
 
 /// A digest of what we say about an object, or of what it is.
@@ -73,7 +75,8 @@ impl Owned {
         let labels = object.metadata.labels.as_ref();
         let gateway = gateway_of(|name| labels?.get(name).cloned(), &key.namespace);
         self.know_account(&key, object);
-        self.seen.insert(key, Seen { content: content_of(object), version: version_of(object), gateway });
+        let ours = key.resource == Resource::ClusterRoleBinding || is_ours(object);
+        self.seen.insert(key, Seen { content: content_of(object), version: version_of(object), gateway, ours });
     }
 
     /// An object is gone.
@@ -96,6 +99,11 @@ impl Owned {
         let applied =
             Applied { asked: digest(&self.asked(manifest)), became: content_of(result), version: version_of(result) };
         self.applied.insert(key, applied);
+    }
+
+    /// Whether an object is known to be ours.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.applied.contains_key(key) || self.seen.get(key).is_some_and(|seen| seen.ours)
     }
 
     fn know_account(&mut self, key: &Key, object: &DynamicObject) {
@@ -135,8 +143,10 @@ impl Owned {
             return Vec::new();
         }
         let wanted: BTreeSet<Key> = desired.manifests.iter().map(Key::from).collect();
-        let orphans =
-            self.seen.iter().filter(|(key, seen)| !wanted.contains(*key) && !desired.kept.contains(&seen.gateway));
+        let orphans = self
+            .seen
+            .iter()
+            .filter(|(key, seen)| seen.ours && !wanted.contains(*key) && !desired.kept.contains(&seen.gateway));
         orphans.map(|(key, _)| key.clone()).collect()
     }
 }
@@ -190,7 +200,13 @@ mod tests {
     fn object(version: &str, spec: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": { "name": "g", "namespace": "n", "resourceVersion": version, "labels": { GATEWAY_LABEL: "g" } },
+            "metadata": {
+                "name": "g", "namespace": "n", "resourceVersion": version,
+                "labels": { GATEWAY_LABEL: "g", "app.kubernetes.io/managed-by": "portolan",
+                            "app.kubernetes.io/name": "portolan-gateway" },
+                "ownerReferences": [{ "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "g",
+                                      "uid": "u", "controller": true }],
+            },
             "spec": spec, "status": { "version": version },
         }))
         .expect("it is an object")
@@ -252,6 +268,11 @@ mod tests {
         none.complete = true;
         assert_eq!(owned.to_delete(&none), [key]);
         assert!(owned.to_delete(&desired(&Value::Null)).is_empty());
+        let mut copied = object("2", &Value::Null);
+        copied.metadata.owner_references = None;
+        owned.see(Key::from(&manifest(&Value::Null)), &copied);
+        assert!(owned.to_delete(&none).is_empty(), "somebody copied our labels");
+        owned.see(Key::from(&manifest(&Value::Null)), &object("3", &Value::Null));
         none.kept.insert(("n".to_owned(), "g".to_owned()));
         assert!(owned.to_delete(&none).is_empty(), "its Gateway is not accepted for now");
     }

@@ -1,7 +1,7 @@
 //! What runs for a Gateway is what its objects say.
 
 use super::*;
-use portolan_crds::gateway_config::{Autoscaling, ServiceConfig, ServiceType};
+use portolan_crds::gateway_config::{Autoscaling, ExternalTrafficPolicy, ServiceConfig, ServiceType};
 use portolan_translate::snapshot::Transport;
 use serde_json::{Value, json};
 
@@ -104,7 +104,10 @@ fn a_gateway_may_read_what_it_refers_to_by_name_and_nothing_else() {
     };
     assert_eq!((&roles[0]["rules"], &roles[1]["rules"]), (&rule("secrets", "tls"), &rule("configmaps", "roots")));
     let elsewhere = &roles[1]["metadata"];
-    assert_eq!((&elsewhere["namespace"], &elsewhere["name"]), (&json!("shop"), &json!("portolan-infra-web")));
+    assert_eq!(
+        (&elsewhere["namespace"], &elsewhere["name"]),
+        (&json!("shop"), &json!(Names::of(&wanted.name, "portolan").elsewhere))
+    );
     assert!(elsewhere["ownerReferences"].is_null(), "no owner can be of another namespace");
     assert_eq!(elsewhere["labels"][NAMESPACE_LABEL], "infra");
     let bindings = of(&wanted, Resource::RoleBinding);
@@ -169,6 +172,28 @@ fn an_autoscaler_counts_the_pods_in_place_of_the_deployment() {
 }
 
 #[test]
+fn behind_a_load_balancer_that_looks_for_nodes_with_a_pod_a_gateway_leaves_slowly() {
+    let arguments = |wanted: &Wanted| {
+        deployment(wanted)["spec"]["template"]["spec"]["containers"][0]["args"].to_string().contains("--leaving")
+    };
+    let mut wanted = plain();
+    assert!(!arguments(&wanted));
+    let policy = Some(ExternalTrafficPolicy::Local);
+    wanted.config.service = Some(ServiceConfig { external_traffic_policy: policy, ..Default::default() });
+    assert!(arguments(&wanted));
+}
+
+#[test]
+fn no_label_of_the_users_says_that_a_part_is_another_gateways() {
+    let labels = json!({ NAMESPACE_LABEL: "victim", GATEWAY_LABEL: "victim", "team": "web" });
+    let wanted = wanted(&json!({ "gatewayClassName": "portolan", "infrastructure": { "labels": labels } }));
+    for manifest in manifests(&wanted, &settings()) {
+        assert_eq!(manifest.gateway(), ("infra".to_owned(), "web".to_owned()));
+        assert_eq!(manifest.object["metadata"]["labels"]["team"], "web");
+    }
+}
+
+#[test]
 fn a_service_of_another_type_asks_for_no_load_balancer() {
     let mut wanted = plain();
     wanted.config.service = Some(ServiceConfig { kind: Some(ServiceType::ClusterIP), ..Default::default() });
@@ -179,8 +204,8 @@ fn a_service_of_another_type_asks_for_no_load_balancer() {
 
 #[test]
 fn what_every_gateway_watches_is_granted_to_all_by_one_binding() {
-    let wanted = plain();
-    let binding = cluster_binding([&wanted].into_iter(), &settings()).object;
+    let accounts = [("infra".to_owned(), "web-portolan".to_owned())];
+    let binding = cluster_binding(&accounts, &settings()).object;
     assert_eq!(binding["subjects"][0]["name"], "web-portolan");
     assert_eq!(binding["roleRef"]["name"], "portolan-gateway");
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 import urllib.request
@@ -88,8 +89,10 @@ spec: {autoscaling: {minReplicas: 1, maxReplicas: 2}, resources: {requests: {cpu
         """Kinds and names of all that runs for a Gateway, without what is its own in them."""
         label = f"gateway.networking.k8s.io/gateway-name={name}"
         found = cls.kube.list(KINDS, "--selector", label) + cls.elsewhere.list("roles,rolebindings", "--selector", label)
-        return {f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name'].replace(name, 'X')}"
-                for one in found if one["kind"] != "EndpointSlice"}
+        parts = [(one["kind"], one["metadata"]) for one in found if one["kind"] != "EndpointSlice"]
+        # Roles of other namespaces have a hash of the Gateway's name in theirs.
+        plain = lambda one: re.sub("-[0-9a-f]{8}$", "", one.replace(name, "X"))
+        return {f"{kind} {metadata['namespace']}/{plain(metadata['name'])}" for kind, metadata in parts}
 
     def die_at(self, step: str) -> None:
         """A controller works until it dies at a step."""

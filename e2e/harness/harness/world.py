@@ -111,7 +111,9 @@ class World(unittest.TestCase):
         cls.kube.apply(backend("echo", cls.replicas) + gateway("web") + route("web", "web", "echo"))
         cls.kube.run("rollout", "status", "deployment/echo", "--timeout", "60s")
         cls.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
-        cls.address = cls.kube.address("web", 60)
+        # Kubernetes' own controllers may still be waiting between tries: some minute, where a test before this one took the
+        # API server from them.
+        cls.address = cls.kube.address("web", 180)
         until("the first answer", lambda: status_of(cls.address) == 200)
 
     def assert_all_answered(self, load: Load) -> None:

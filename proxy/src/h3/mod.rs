@@ -21,14 +21,14 @@ use std::{net::SocketAddr, sync::Arc};
 /// Seconds for which a client remembers that there is HTTP/3: a day.
 const ALT_SVC_SECONDS: u32 = 86_400;
 
-/// The HTTPS ports beside which HTTP/3 is served: at their `bind`, for UDP. Not where a UDP listener has the number, be
+/// The HTTPS ports beside which HTTP/3 is served: at their `bind`, for UDP, where their Gateways have it. Not where a UDP listener has the number, be
 /// it the one that is bound or the one that clients use.
 pub fn h3_ports(snapshot: &Snapshot) -> Vec<Arc<Port>> {
     let udp = || snapshot.ports.iter().filter(|port| port.transport == Transport::Udp);
     let is_free =
         |port: &Port| !udp().any(|other| overlap(other.bind, port.bind) || overlap(other.declared, port.declared));
     let tcp = snapshot.ports.iter().filter(|port| port.transport == Transport::Tcp);
-    tcp.filter(|port| has_one_tls(&port.kind) && is_free(port)).cloned().collect()
+    tcp.filter(|port| port.http3 && has_one_tls(&port.kind) && is_free(port)).cloned().collect()
 }
 
 /// `Alt-Svc` for answers over TCP on one of the [`h3_ports`]: names the port that clients use (RFC 7838).

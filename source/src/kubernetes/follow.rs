@@ -29,6 +29,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a single object that is forbidden is waited for: a right is often granted a moment after it is needed.
 const FORBIDDEN_WAIT: Duration = Duration::from_secs(5);
+/// How long a single object is waited for that the API server cannot give for another reason.
+const TROUBLED_WAIT: Duration = Duration::from_secs(30);
 
 /// Says what is watched, and shows what is there. Dropped, it ends the watches.
 pub struct Follower {
@@ -131,28 +133,28 @@ impl Drop for Tasks {
 async fn watch_one(client: Client, selection: Selection, send: mpsc::Sender<(Selection, Seen)>) {
     let mut stream = Box::pin(watcher::watcher(selection.api(client), selection.watcher_config()));
     let mut pause = PAUSE_MIN;
-    let mut forbidden = Duration::ZERO;
+    let mut waited = Duration::ZERO;
     while let Some(next) = stream.next().await {
         let seen = match next {
             // A listing begins with the word that it does, whether or not it succeeds.
             Ok(event) => {
                 if !matches!(event, Event::Init) {
-                    (pause, forbidden) = (PAUSE_MIN, Duration::ZERO);
+                    (pause, waited) = (PAUSE_MIN, Duration::ZERO);
                 }
                 Seen::Event(Box::new(event))
             }
             Err(error) => {
                 let trouble = Trouble::of(&error);
                 tracing::debug!(%selection, %trouble, "a watch failed");
-                // Without a whole kind nothing is complete; without one Secret the rest is.
-                let is_forbidden = trouble.kind == TroubleKind::Forbidden && selection.name.is_some();
+                let patience = if trouble.kind == TroubleKind::Forbidden { FORBIDDEN_WAIT } else { TROUBLED_WAIT };
                 if send.send((selection.clone(), Seen::Trouble(trouble))).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(pause).await;
-                forbidden += if is_forbidden { pause } else { Duration::ZERO };
+                waited += pause;
                 pause = (pause * 2).min(PAUSE_MAX);
-                if forbidden < FORBIDDEN_WAIT {
+                // Without a whole kind nothing is complete; without one Secret the rest is.
+                if selection.name.is_none() || waited < patience {
                     continue;
                 }
                 Seen::Late

@@ -24,6 +24,8 @@ pub struct View {
     pub observed: Arc<Observed>,
     /// Selections that were listed once, or are known to be missing or forbidden.
     pub settled: BTreeSet<Selection>,
+    /// Those among them that were waited for in vain.
+    pub given_up: BTreeSet<Selection>,
     /// Whether all that are watched are settled.
     pub complete: bool,
     /// Why selections are not up to date.
@@ -33,10 +35,11 @@ pub struct View {
 }
 
 impl View {
-    /// What may not be read, of all that is referred to.
+    /// What cannot be read, of all that is referred to: it is forbidden, or the API server never gave it.
     pub fn forbidden(&self) -> BTreeSet<Reference> {
         let troubles = self.troubles.iter().filter(|(_, trouble)| trouble.kind == TroubleKind::Forbidden);
-        troubles.filter_map(|(selection, _)| selection.reference()).collect()
+        let selections = troubles.map(|(selection, _)| selection).chain(&self.given_up);
+        selections.filter_map(Selection::reference).collect()
     }
 }
 
@@ -104,6 +107,7 @@ impl State {
             let watched = self.watched.remove(selection).unwrap_or_default();
             watched.names.into_iter().for_each(|name| self.remove(selection.kind, &name));
             self.view.settled.remove(selection);
+            self.view.given_up.remove(selection);
             self.view.troubles.remove(selection);
         }
         let new: Vec<_> = wanted.iter().filter(|one| !self.watched.contains_key(*one)).cloned().collect();
@@ -142,6 +146,7 @@ impl State {
                 watched.names = listed;
                 gone.iter().for_each(|name| self.remove(selection.kind, name));
                 self.view.settled.insert(selection.clone());
+                self.view.given_up.remove(selection);
             }
         }
         self.view.troubles.remove(selection);
@@ -160,8 +165,8 @@ impl State {
 
     /// A selection will not come for a while: it is not waited for any longer.
     pub(super) fn give_up_waiting(&mut self, selection: &Selection) {
-        if self.watched.contains_key(selection) {
-            self.view.settled.insert(selection.clone());
+        if self.watched.contains_key(selection) && self.view.settled.insert(selection.clone()) {
+            self.view.given_up.insert(selection.clone());
         }
     }
 
@@ -278,6 +283,13 @@ mod tests {
         assert!(!state.view().complete);
         state.give_up_waiting(&secret);
         assert!(state.view().complete);
+        let reference = Reference::Secret(name("s"));
+        assert_eq!(state.view().forbidden(), [reference].into(), "nobody knows whether it exists");
+        state.apply(&secret, Event::Init);
+        state.apply(&secret, Event::InitDone);
+        assert!(state.view().forbidden().is_empty());
+        state.give_up_waiting(&secret);
+        assert!(state.view().forbidden().is_empty(), "it was seen before");
     }
 
     #[test]

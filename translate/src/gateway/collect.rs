@@ -5,16 +5,18 @@ use super::{
     class::{Class, class},
     conflicts,
     listener::{ListenerEntry, listener_id},
-    parameters, sets,
+    parameters::{self, gateway_config},
+    sets,
     tls::{TlsInputs, insecure_fallback, keep},
 };
 use crate::{
     conditions::{created, refusal},
-    edges::Edges,
+    edges::{ClientPort, Edges},
     objects::Objects,
     refs::{certificates::Certificates, grants::Grants},
     statuses::{Note, Severity},
 };
+use portolan_crds::gateway_config::Http3;
 use std::{collections::HashMap, sync::Arc};
 
 /// All Gateways of our classes; TLS servers that did not change keep their `Arc`.
@@ -50,7 +52,8 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
     by_age.sort_by_key(|(name, gateway)| (created(&gateway.metadata), *name));
     for (name, object) in by_age {
         let class_name = &object.spec.gateway_class_name;
-        let refused = match class(objects, edges, class_name) {
+        // Who is not told how to run a Gateway leaves it as it is, if it runs.
+        let (unknown, unsupported) = match class(objects, edges, class_name) {
             Class::Foreign => {
                 all.notes.push(Note {
                     kind: "Gateway",
@@ -61,26 +64,28 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
                 continue;
             }
             Class::Refused(why) => {
-                Some(refusal("Invalid", format!("GatewayClass {class_name} is not accepted: {}", why.message)))
+                let message = format!("GatewayClass {class_name} is not accepted: {}", why.message);
+                (Some(refusal("Invalid", message)), None)
             }
-            Class::Ours => {
-                parameters::of_gateway(objects, name, object).err().or_else(|| addresses::unsupported(object))
-            }
+            Class::Ours => (parameters::of_gateway(objects, name, object).err(), addresses::unsupported(object)),
         };
         let mut references = Vec::new();
         let (client_certificate, unresolved) = tls.client_certificate(name, object, &mut references);
         let addresses = edges.gateways.get(name).cloned().unwrap_or_default();
+        let served = unsupported.is_none() && (unknown.is_none() || addresses.running);
+        let refused = unknown.or(unsupported);
         all.gateway_by_name.insert(name.clone(), all.gateways.len());
         all.gateways.push(GatewayEntry {
             name: name.clone(),
             object: Arc::clone(object),
             pending: addresses::pending(&addresses),
             unprogrammed: addresses::unprogrammed(&addresses, &parameters::configs(objects, name, object)),
-            addresses: if refused.is_none() { addresses.assigned } else { Vec::new() },
-            hostnames: if refused.is_none() { addresses.hostnames } else { Vec::new() },
+            addresses: if served { addresses.assigned } else { Vec::new() },
+            hostnames: if served { addresses.hostnames } else { Vec::new() },
             refused,
             client_certificate,
             unresolved,
+            http3: gateway_config(objects, name, object).http3.unwrap_or_default() == Http3::Enabled,
             insecure_fallback: insecure_fallback(object),
             references,
             listeners: Vec::new(),
@@ -119,6 +124,9 @@ fn mark_taken(all: &mut Gateways, edges: &Edges) {
         .iter()
         .map(|listener| all.sockets(edges, listener).map(|(_, bind, transport)| (bind, transport)).collect())
         .collect();
+    if edges.client_port == ClientPort::Declared {
+        conflicts::mark_shared(&mut all.listeners);
+    }
     conflicts::mark_taken(all.listeners.iter_mut().zip(sockets));
 }
 

@@ -4,8 +4,10 @@
 use super::listener::{ListenerEntry, Protocol};
 use crate::{
     conditions::{Refusal, refusal},
+    edges::pod_port,
     snapshot::{Hostname, Transport},
 };
+use std::collections::HashMap;
 
 /// Why two listeners cannot both be served.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,11 +110,24 @@ fn intersect(a: Option<&Hostname>, b: Option<&Hostname>) -> bool {
     }
 }
 
+/// Notes listeners whose port pods bind for another listener of the Gateway already, one of another number.
+pub(super) fn mark_shared(listeners: &mut [ListenerEntry]) {
+    let mut bound = HashMap::new();
+    for listener in listeners.iter_mut().filter(|listener| listener.accepted()) {
+        let port = listener.spec.port;
+        let owner = *bound.entry((listener.gateway, listener.transport(), pod_port(port))).or_insert(port);
+        if owner != port {
+            let message = format!("port: pods bind {} for the listener of port {owner}", pod_port(port));
+            listener.refused = Some(refusal("PortUnavailable", message));
+        }
+    }
+}
+
 /// Notes listeners whose port is taken by another Gateway at the same address; the Gateways come in order of precedence.
 pub(super) fn mark_taken<'a>(
     listeners: impl Iterator<Item = (&'a mut ListenerEntry, Vec<(std::net::SocketAddr, Transport)>)>,
 ) {
-    let mut taken = std::collections::HashMap::new();
+    let mut taken = HashMap::new();
     for (listener, sockets) in listeners {
         if !listener.accepted() {
             continue;

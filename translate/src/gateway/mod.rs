@@ -67,6 +67,8 @@ pub(crate) struct GatewayEntry {
     pub(crate) addresses: Vec<IpAddr>,
     /// By which names, where it has no addresses.
     pub(crate) hostnames: Vec<String>,
+    /// Whether its HTTPS listeners serve HTTP/3 too.
+    pub(crate) http3: bool,
     /// Whether clients without a valid certificate are served.
     pub(crate) insecure_fallback: bool,
     /// What is read for the Gateway as a whole.
@@ -97,7 +99,7 @@ impl Gateways {
     pub(crate) fn ports(&self) -> BTreeMap<ObjectName, BTreeSet<ListenerPort>> {
         let mut ports: Vec<BTreeSet<ListenerPort>> = vec![BTreeSet::new(); self.gateways.len()];
         for listener in self.listeners.iter().filter(|listener| listener.accepted()) {
-            let http3 = listener.protocol == Some(Protocol::Https);
+            let http3 = listener.protocol == Some(Protocol::Https) && self.gateways[listener.gateway].http3;
             let port = ListenerPort { port: listener.spec.port, transport: listener.transport(), http3 };
             ports[listener.gateway].insert(port);
         }

@@ -23,6 +23,8 @@ pub struct Port {
     pub client_port: u16,
     /// The Gateway or Service.
     pub parent: ParentId,
+    /// Whether HTTP/3 may be served beside HTTPS.
+    pub http3: bool,
     /// What happens to connections.
     pub kind: PortKind,
 }

@@ -41,6 +41,9 @@ impl Dump<'_> {
         if port.bind != port.declared {
             write!(title, ", bound {}", port.bind).unwrap();
         }
+        if port.http3 && matches!(port.kind, PortKind::Tls(_)) {
+            title.push_str(", HTTP/3");
+        }
         if port.client_port != port.declared.port() {
             write!(title, ", clients use {}", port.client_port).unwrap();
         }

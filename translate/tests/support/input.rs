@@ -74,7 +74,9 @@ fn override_edges(edges: &mut Edges, said: &Value) {
         let awaited = list("awaited").iter().map(text).collect();
         let refused = addresses["refused"].as_str().map(str::to_owned);
         let hostnames = list("hostnames").iter().map(text).collect();
-        let addresses = GatewayAddresses { assigned, hostnames, awaited, unusable, refused, ..Default::default() };
+        let running = addresses["running"] == true;
+        let addresses =
+            GatewayAddresses { assigned, hostnames, awaited, unusable, refused, running, ..Default::default() };
         edges.gateways.insert(name(&gateway), addresses);
     }
     let names = |field: &str| said[field].as_array().into_iter().flatten().filter_map(Value::as_str).map(name);

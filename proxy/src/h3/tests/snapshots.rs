@@ -18,7 +18,7 @@ pub const BACKENDS: [BackendProtocol; 2] = [BackendProtocol::Http, BackendProtoc
 /// A port of a Gateway.
 pub fn port(bind: SocketAddr, transport: Transport, kind: PortKind) -> Port {
     let parent = ParentId::Gateway(ObjectName::new("default", "gateway"));
-    Port { bind, transport, declared: bind, client_port: 443, parent, kind }
+    Port { bind, transport, declared: bind, client_port: 443, parent, http3: true, kind }
 }
 
 fn listener_id(name: &str) -> ListenerId {
