@@ -165,3 +165,58 @@ async fn watch_one(client: Client, selection: Selection, send: mpsc::Sender<(Sel
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Kind;
+    use http::{Request, Response};
+    use kube::client::Body;
+    use portolan_translate::{ObjectName, Reference};
+    use std::convert::Infallible;
+    use tokio::time::Instant;
+
+    /// A client of an API server that has no object, and answers with a status where a path has a word.
+    fn client(word: &'static str, status: u16) -> Client {
+        let answer = move |request: Request<Body>| async move {
+            let uri = request.uri().to_string();
+            if uri.contains(word) {
+                let body = format!(r#"{{"kind": "Status", "code": {status}, "message": "no", "status": "Failure"}}"#);
+                let response = Response::builder().status(status).body(Body::from(body.into_bytes()));
+                return Ok::<_, Infallible>(response.expect("it is a response"));
+            }
+            if uri.contains("watch=") {
+                std::future::pending::<()>().await;
+            }
+            let body = r#"{"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}"#;
+            Ok(Response::new(Body::from(body.as_bytes().to_vec())))
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    /// How long it takes until a view is complete, and that view; nothing if it takes longer than an hour.
+    async fn complete(client: Client) -> Option<(Duration, Arc<View>)> {
+        let secret = Selection::named(Kind::Secret, &ObjectName::new("n", "s"));
+        let mut follower = follow(client, [Selection::all(Kind::HTTPRoute), secret].into(), false);
+        let began = Instant::now();
+        let view = tokio::time::timeout(Duration::from_secs(3600), follower.views.wait_for(|view| view.complete)).await;
+        Some((began.elapsed(), view.ok()?.expect("it is followed").clone()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_object_that_the_api_server_cannot_give_is_not_waited_for_for_ever() {
+        let secret = Reference::Secret(ObjectName::new("n", "s"));
+        for (status, least) in [(403, FORBIDDEN_WAIT), (400, TROUBLED_WAIT), (500, TROUBLED_WAIT)] {
+            let (waited, view) = complete(client("/secrets", status)).await.expect("it is complete");
+            assert!(waited >= least && waited < least + 2 * PAUSE_MAX, "{status}: {waited:?}");
+            assert_eq!(view.forbidden(), [secret.clone()].into(), "{status}: nobody knows whether it exists");
+        }
+        let (waited, view) = complete(client("/nothing", 500)).await.expect("it is complete");
+        assert!(waited < Duration::from_secs(1) && view.forbidden().is_empty(), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_whole_kind_nothing_is_complete() {
+        assert!(complete(client("/httproutes", 500)).await.is_none());
+    }
+}
