@@ -140,15 +140,19 @@ impl Serving {
         self.previous.as_ref()
     }
 
-    /// Translates, and puts the outcome in force. Returns the addresses that could not be listened on.
+    /// Translates what is there now; puts nothing in force.
+    pub fn translate(&self, objects: &Objects, edges: &Edges) -> Translation {
+        translate(objects, edges, self.previous.as_ref())
+    }
+
+    /// Puts a translation in force, which came of these edges. Returns the addresses that could not be listened on.
     pub fn publish(
         &mut self,
-        objects: &Objects,
+        translation: Translation,
         edges: Edges,
         modules: &Modules,
         known: impl FnOnce(Arc<Edges>) -> Known,
     ) -> (&Translation, Vec<BindError>) {
-        let translation = translate(objects, &edges, self.previous.as_ref());
         self.engine.shared().set_modules(modules.compiled().collect());
         // Told first: who sees that a generation is served finds its names and statuses.
         self.admin.tell(Told { statuses: translation.statuses.clone(), known: known(Arc::new(edges)) });

@@ -9,7 +9,7 @@ use kube::{
 };
 use portolan_crds::Condition;
 use portolan_translate::statuses::{Conditioned, is_problem};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -19,6 +19,8 @@ use tokio::{
 const WAITING_MAX: usize = 256;
 /// Time between two events, at least.
 const PACE: Duration = Duration::from_millis(50);
+/// Notes that are remembered, so that what is told again is counted and is no event of its own.
+const NOTES_MAX: usize = 512;
 /// The API admits no longer note.
 const NOTE_BYTES_MAX: usize = 1000;
 
@@ -90,12 +92,20 @@ async fn send(
     mut waiting: mpsc::Receiver<(ObjectReference, News)>,
     metrics: Metrics,
 ) {
-    let recorder = Recorder::new(client, Reporter { controller: crate::CONTROLLER_NAME.to_owned(), instance });
+    let reporter = Reporter { controller: crate::CONTROLLER_NAME.to_owned(), instance };
+    // A recorder counts what has the same reason, whatever is said of it: there is one for each thing that is said.
+    let mut recorders: HashMap<Option<String>, Recorder> = HashMap::new();
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while let Some((object, news)) = waiting.recv().await {
         pace.tick().await;
-        if let Err(error) = recorder.publish(&news.event(), &object).await {
+        let event = news.event();
+        if recorders.len() >= NOTES_MAX {
+            recorders.clear();
+        }
+        let recorder = recorders.entry(event.note.clone());
+        let recorder = recorder.or_insert_with(|| Recorder::new(client.clone(), reporter.clone()));
+        if let Err(error) = recorder.publish(&event, &object).await {
             metrics.event_dropped();
             tracing::debug!(object = object.name, "an event is not sent: {error}");
         }

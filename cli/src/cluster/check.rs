@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::ListParams};
 use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE};
-use portolan_crds::{Condition, GATEWAY_GROUP, PORTOLAN_GROUP, common::ParentReference};
+use portolan_crds::{Condition, GATEWAY_GROUP, Gateway, PORTOLAN_GROUP, common::ParentReference};
 use portolan_source::{Kind, kubernetes::View};
 use portolan_translate::{ObjectName, is_supported_bundle, objects::Store, statuses::Reported};
 use serde::Serialize;
@@ -196,7 +196,7 @@ fn classes(view: &View) -> Vec<Finding> {
     match each.is_empty() {
         true => vec![problem(
             format!("no GatewayClass has the controllerName {CONTROLLER_NAME}"),
-            "the chart makes one unless gatewayClass.create is false",
+            "helm upgrade portolan makes one, unless gatewayClass.create is false",
         )],
         false => each,
     }
@@ -215,6 +215,7 @@ fn objects(view: &View) -> Vec<Finding> {
             all.push(problem(reported.to_string(), advice(&reported)));
         }
     }
+    all.extend(classless(view));
     all.extend(orphans(view));
     let unreadable = view.unreadable.iter();
     all.extend(unreadable.map(|(object, why)| {
@@ -228,6 +229,22 @@ fn objects(view: &View) -> Vec<Finding> {
         all.push(ok(format!("{count} objects with a status: everything is accepted, resolved and programmed")));
     }
     all
+}
+
+/// Gateways of a class that does not exist: nobody writes a status for those either.
+fn classless(view: &View) -> Vec<Finding> {
+    let classes = &view.objects.gateway_classes;
+    let ours = classes.iter().filter(|(_, class)| class.spec.controller_name == CONTROLLER_NAME);
+    let ours: Vec<String> = ours.map(|(name, _)| name.name.to_string()).collect();
+    let class = |gateway: &Gateway| gateway.spec.gateway_class_name.clone();
+    let gateways = view.objects.gateways.iter().map(|(name, gateway)| (name, class(gateway)));
+    let without = gateways.filter(|(_, class)| !classes.contains_key(&ObjectName::new("", class.as_str())));
+    let next = match ours.is_empty() {
+        true => "make the class: helm upgrade portolan does, unless gatewayClass.create is false".to_owned(),
+        false => format!("of ours there are: {}", ours.join(", ")),
+    };
+    let finding = |(name, class)| problem(format!("Gateway {name}: its GatewayClass {class} does not exist"), &*next);
+    without.map(finding).collect()
 }
 
 /// Routes whose parent is no Gateway that there is: nobody writes a status for those.

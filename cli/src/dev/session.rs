@@ -153,8 +153,10 @@ impl Session {
         let modules = self.stage.modules();
         let ca = self.stage.ca().certificate_path();
         let known = |edges| Known { services: names, edges, ca: Some(ca) };
-        let (translation, failures) =
-            tokio::task::block_in_place(|| self.serving.publish(&objects, edges, modules, known));
+        let (translation, failures) = tokio::task::block_in_place(|| {
+            let translation = self.serving.translate(&objects, &edges);
+            self.serving.publish(translation, edges, modules, known)
+        });
         notes.extend(failures.iter().map(BindError::to_string));
         self.told.tell(loaded, translation, &notes);
         Ok(())

@@ -16,7 +16,6 @@ use portolan_source::{
     ObjectName,
     kubernetes::{Complaints, Follower, View, follow},
 };
-use portolan_translate::translate;
 use std::{convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -84,26 +83,23 @@ impl Session {
         }
     }
 
-    /// Puts what is there now in force; then asks for what it refers to.
+    /// Puts what is there now in force, once all that it refers to was seen or is known not to be had: a moment after it is
+    /// referred to, the right to read it is often still under way, and what was served before needs none of it.
     fn serve(&mut self, view: &View) {
         let edges = self.edges.of(view, &mut self.modules);
-        if self.serving.translation().is_none() {
-            // Nothing is served before its certificates are there, or known not to be.
-            let wanted = selections(&self.gateway, Some(&translate(&view.objects, &edges, None)));
-            if !wanted.is_subset(&view.settled) {
-                return self.follower.select(wanted);
-            }
+        let translation = self.serving.translate(&view.objects, &edges);
+        let wanted = selections(&self.gateway, Some(&translation));
+        let settled = wanted.is_subset(&view.settled);
+        self.follower.select(wanted);
+        if !settled {
+            return;
         }
         let (translation, failures) =
-            self.serving.publish(&view.objects, edges, &self.modules, |edges| Known { edges, ..Known::default() });
+            self.serving.publish(translation, edges, &self.modules, |edges| Known { edges, ..Known::default() });
         let filters = translation.snapshot.wasm_filters.iter();
         let broken = filters.filter_map(|one| Some(format!("WasmFilter {}: {}", one.name, one.module.as_ref().err()?)));
         self.broken_filters.tell_all(broken.collect());
-        let wanted = selections(&self.gateway, Some(translation));
-        if wanted.is_subset(&view.settled) {
-            self.serving.admin().loaded(generations(&view.objects));
-        }
-        self.follower.select(wanted);
+        self.serving.admin().loaded(generations(&view.objects));
         failures.iter().for_each(|error| tracing::error!(%error, "a listener is not served"));
     }
 }

@@ -1,10 +1,12 @@
 """A user's own Wasm filter, from a ConfigMap."""
 
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from harness.kube import until
+from harness.load import Load
 from harness.world import World, status_of
 
 GUARD = Path(__file__).resolve().parents[3] / "filters/target/wasm32-wasip1/release/guard.wasm"
@@ -47,6 +49,37 @@ spec:
         self.kube.run("rollout", "restart", "deployment/web-portolan")
         self.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
         self.assertEqual((self.status_for("badbot"), self.status_for("browser")), (403, 200))
+
+    def test_a_module_that_may_not_be_read_yet_takes_nothing_from_the_one_before(self):
+        def filtered(config_map: str) -> str:
+            return f"""\
+apiVersion: portolan.dev/v1alpha1
+kind: WasmFilter
+metadata: {{name: moving}}
+spec: {{module: {{configMap: {{name: {config_map}, key: guard.wasm}}}}, config: {{rules: []}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: moving}}
+spec:
+  parentRefs: [{{name: web}}]
+  rules:
+  - matches: [{{path: {{value: /moving}}}}]
+    filters: [{{type: ExtensionRef, extensionRef: {{group: portolan.dev, kind: WasmFilter, name: moving}}}}]
+    backendRefs: [{{name: echo, port: 80}}]
+"""
+
+        names = [f"moving-{at}" for at in range(4)]
+        for name in names:
+            self.kube.run("create", "configmap", name, f"--from-file=guard.wasm={GUARD}")
+        self.kube.apply(filtered(names[0]))
+        until("the route is served", lambda: status_of(self.address, "/moving") == 200)
+        with Load(self.address, path="/moving", per_second=200, clients=4) as load:
+            for name in names[1:]:
+                # Gateways are given the right to read each a moment after it is named.
+                self.kube.apply(filtered(name))
+                time.sleep(2)
+        self.assert_all_answered(load)
 
     def test_a_file_of_a_pod_is_no_module(self):
         self.kube.apply("""\

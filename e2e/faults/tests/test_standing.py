@@ -2,10 +2,13 @@
 nothing away from it."""
 
 import json
+import ssl
+import threading
 
 from harness.kube import Kube, until
 from harness.load import Load
 from harness.world import World, gateway, route, status_of
+from test_objects import certificate, secret
 
 CLASS = """\
 apiVersion: gateway.networking.k8s.io/v1
@@ -71,6 +74,39 @@ class Standing(World):
             accounts = [(one["namespace"], one["name"]) for one in binding["subjects"]]
             self.assertIn((self.namespace, "lost-portolan"), accounts)
         self.assert_all_answered(load)
+
+    def test_another_secret_is_served_without_a_gap(self):
+        pairs = {name: certificate("gap.example") for name in ("gap-a", "gap-b", "gap-c")}
+        self.kube.apply("".join(secret(name, *pair) for name, pair in pairs.items()))
+
+        def refer(to: str) -> None:
+            tls = f"{{certificateRefs: [{{name: {to}}}]}}"
+            self.kube.apply(gateway("gap", f"[{{name: https, port: 443, protocol: HTTPS, tls: {tls}}}]"))
+
+        refer("gap-a")
+        self.addCleanup(self.kube.delete, "gateway/gap")
+        address = self.kube.address("gap", 60)
+        served = lambda: ssl.get_server_certificate((address, 443), timeout=5)
+        until("the first certificate", lambda: served().strip() == pairs["gap-a"][0].strip())
+        failures, ended = [], threading.Event()
+
+        def ask() -> None:
+            while not ended.wait(0.02):
+                try:
+                    served()
+                except OSError as error:
+                    failures.append(str(error))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            for name in ("gap-b", "gap-c", "gap-a"):
+                refer(name)
+                until(f"the certificate of {name}", lambda: served().strip() == pairs[name][0].strip())
+        finally:
+            ended.set()
+            asking.join()
+        self.assertEqual(failures, [])
 
     def test_a_name_that_no_secret_can_have_stops_nobody(self):
         listeners = '[{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: "a,b"}]}}]'

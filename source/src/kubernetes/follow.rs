@@ -29,6 +29,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a single object that is forbidden is waited for: a right is often granted a moment after it is needed.
 const FORBIDDEN_WAIT: Duration = Duration::from_secs(5);
+/// Longest pause meanwhile.
+const FORBIDDEN_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How long a single object is waited for that the API server cannot give for another reason.
 const TROUBLED_WAIT: Duration = Duration::from_secs(30);
 
@@ -146,13 +148,15 @@ async fn watch_one(client: Client, selection: Selection, send: mpsc::Sender<(Sel
             Err(error) => {
                 let trouble = Trouble::of(&error);
                 tracing::debug!(%selection, %trouble, "a watch failed");
-                let patience = if trouble.kind == TroubleKind::Forbidden { FORBIDDEN_WAIT } else { TROUBLED_WAIT };
+                let forbidden = trouble.kind == TroubleKind::Forbidden && selection.name.is_some();
+                let patience = if forbidden { FORBIDDEN_WAIT } else { TROUBLED_WAIT };
                 if send.send((selection.clone(), Seen::Trouble(trouble))).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(pause).await;
                 waited += pause;
-                pause = (pause * 2).min(PAUSE_MAX);
+                let longest = if forbidden && waited < patience { FORBIDDEN_PAUSE_MAX } else { PAUSE_MAX };
+                pause = (pause * 2).min(longest);
                 // Without a whole kind nothing is complete; without one Secret the rest is.
                 if selection.name.is_none() || waited < patience {
                     continue;

@@ -73,6 +73,10 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
         let (client_certificate, unresolved) = tls.client_certificate(name, object, &mut references);
         let addresses = edges.gateways.get(name).cloned().unwrap_or_default();
         let served = unsupported.is_none() && (unknown.is_none() || addresses.running);
+        let unknown = unknown.map(|why| match served {
+            true => refusal(why.reason, format!("{}; what runs goes on as it was", why.message)),
+            false => why,
+        });
         let refused = unknown.or(unsupported);
         all.gateway_by_name.insert(name.clone(), all.gateways.len());
         all.gateways.push(GatewayEntry {
