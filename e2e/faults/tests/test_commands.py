@@ -55,7 +55,7 @@ class Commands(World):
         replica = json.loads(portolan(self.cluster, "status", "--gateway", f"{self.namespace}/web", "--output", "json").stdout)
         self.assertEqual([port["parent"] for port in replica["ports"]], [f"Gateway {self.namespace}/web"] * len(replica["ports"]))
 
-    def test_a_gateway_without_pods_is_named(self):
+    def test_a_gateway_that_is_not_there_is_named(self):
         told = portolan(self.cluster, "explain", "--gateway", f"{self.namespace}/nosuch", "GET", "http://any.example/")
         self.assertEqual(told.returncode, 2)
-        self.assertIn(f"no pod of the Gateway {self.namespace}/nosuch is ready", told.stderr)
+        self.assertIn(f"there is no Gateway {self.namespace}/nosuch", told.stderr)

@@ -108,6 +108,8 @@ class World(unittest.TestCase):
         cls.kube.delete("namespace", cls.namespace)
         cls.kube.run("create", "namespace", cls.namespace)
         cls.addClassCleanup(cls.kube.delete, "namespace", cls.namespace, "--wait=false")
+        # A namespace that goes while the API server starts anew may leave objects behind whose kinds it does not know yet.
+        cls.addClassCleanup(cls.kube.delete, "gateways.gateway.networking.k8s.io", "--all")
         cls.kube.apply(backend("echo", cls.replicas) + gateway("web") + route("web", "web", "echo"))
         cls.kube.run("rollout", "status", "deployment/echo", "--timeout", "60s")
         cls.kube.run("rollout", "status", "deployment/web-portolan", "--timeout", "60s")
