@@ -91,7 +91,7 @@ spec: {autoscaling: {minReplicas: 1, maxReplicas: 2}, resources: {requests: {cpu
         found = cls.kube.list(KINDS, "--selector", label) + cls.elsewhere.list("roles,rolebindings", "--selector", label)
         parts = [(one["kind"], one["metadata"]) for one in found if one["kind"] != "EndpointSlice"]
         # Roles of other namespaces have a hash of the Gateway's name in theirs.
-        plain = lambda one: re.sub("-[0-9a-f]{8}$", "", one.replace(name, "X"))
+        plain = lambda one: re.sub("-[0-9a-f]{8}$", "", one).replace(name, "X")
         return {f"{kind} {metadata['namespace']}/{plain(metadata['name'])}" for kind, metadata in parts}
 
     def die_at(self, step: str) -> None:
