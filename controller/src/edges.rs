@@ -108,15 +108,19 @@ pub fn edges(
 
 /// Whether a Gateway is of a class of ours.
 pub fn is_ours(objects: &Objects, gateway: &Gateway) -> bool {
-    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
-    class.is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
+    controller_of(objects, gateway).is_some_and(|controller| controller == CONTROLLER_NAME)
 }
 
 /// Whether a Gateway is of a class of another controller. One whose class does not exist is nobody's: what ran for it when
 /// the class did runs on.
 pub fn is_foreign(objects: &Objects, gateway: &Gateway) -> bool {
-    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()));
-    class.is_some_and(|class| class.spec.controller_name != CONTROLLER_NAME)
+    controller_of(objects, gateway).is_some_and(|controller| controller != CONTROLLER_NAME)
+}
+
+/// The controller of a Gateway's class, if that exists.
+fn controller_of<'o>(objects: &'o Objects, gateway: &Gateway) -> Option<&'o str> {
+    let class = objects.gateway_classes.get(&ObjectName::new("", gateway.spec.gateway_class_name.as_str()))?;
+    Some(&class.spec.controller_name)
 }
 
 /// Whether something runs for a Gateway.

@@ -179,13 +179,17 @@ async fn controller(client: &Client) -> Result<Finding> {
     })
 }
 
-fn classes(view: &View) -> Vec<Finding> {
+fn our_classes(view: &View) -> impl Iterator<Item = &ObjectName> {
     let ours = view.objects.gateway_classes.iter().filter(|(_, class)| class.spec.controller_name == CONTROLLER_NAME);
+    ours.map(|(name, _)| name)
+}
+
+fn classes(view: &View) -> Vec<Finding> {
     let judged = |name: &ObjectName| {
         let status = view.observed.statuses.gateway_classes.get(name)?;
         status.conditions.iter().find(|condition| condition.type_ == "Accepted" && condition.status != "Unknown")
     };
-    let each = ours.map(|(name, _)| match judged(name) {
+    let each = our_classes(view).map(|name| match judged(name) {
         Some(_) => ok(format!("GatewayClass {name}")),
         None => problem(
             format!("GatewayClass {name}: no controller has said yet whether it accepts it"),
@@ -234,8 +238,7 @@ fn objects(view: &View) -> Vec<Finding> {
 /// Gateways of a class that does not exist: nobody writes a status for those either.
 fn classless(view: &View) -> Vec<Finding> {
     let classes = &view.objects.gateway_classes;
-    let ours = classes.iter().filter(|(_, class)| class.spec.controller_name == CONTROLLER_NAME);
-    let ours: Vec<String> = ours.map(|(name, _)| name.name.to_string()).collect();
+    let ours: Vec<&str> = our_classes(view).map(|name| &*name.name).collect();
     let class = |gateway: &Gateway| gateway.spec.gateway_class_name.clone();
     let gateways = view.objects.gateways.iter().map(|(name, gateway)| (name, class(gateway)));
     let without = gateways.filter(|(_, class)| !classes.contains_key(&ObjectName::new("", class.as_str())));
