@@ -48,7 +48,10 @@ fn draft_07(schema: &Value) -> Value {
         }
     }
     if let Some(fields) = schema["properties"].as_object() {
-        out["additionalProperties"] = json!(false);
+        let open = schema["x-kubernetes-preserve-unknown-fields"] == true;
+        if !open {
+            out["additionalProperties"] = json!(false);
+        }
         out["properties"] = fields.iter().map(|(name, field)| (name.clone(), draft_07(field))).collect();
     } else if let Some(values) = schema.get("additionalProperties") {
         out["additionalProperties"] = draft_07(values);

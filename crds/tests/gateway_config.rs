@@ -27,7 +27,7 @@ fn errors(spec: Value) -> Vec<String> {
 /// Every field of every type, without `..`: a new field does not compile until it is here, and in the CRD.
 #[test]
 fn the_crd_has_every_field_of_the_types() {
-    let limits = json!({"limits": {"memory": "64Mi"}});
+    let limits = json!({"limits": {"cpu": 1, "memory": "64Mi"}});
     let full = GatewayConfig {
         metadata: ObjectMeta { name: Some("c".into()), ..ObjectMeta::default() },
         spec: GatewayConfigSpec {
@@ -70,6 +70,8 @@ fn each_field_refuses_what_it_does_not_take() {
         (json!({"autoscaling": {}}), "spec.autoscaling.maxReplicas: "),
         (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 2}}), "spec.autoscaling.minReplicas: "),
         (json!({"autoscaling": {"maxReplicas": 0}}), "spec.autoscaling.maxReplicas: "),
+        (json!({"resources": {"requests": {"cpu": "much"}}}), "spec.resources.requests.cpu: "),
+        (json!({"resources": {"limits": {"memory": "-64Mi"}}}), "spec.resources.limits.memory: "),
         (json!({"service": {"type": "ExternalName"}}), "spec.service.type: "),
         (json!({"service": {"externalTrafficPolicy": "local"}}), "spec.service.externalTrafficPolicy: "),
         (json!({"service": {"loadBalancerClass": "a b"}}), "spec.service.loadBalancerClass: "),
@@ -89,11 +91,26 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
     let service = |fields: Value| json!({ "service": fields });
     let endpoint = |url: &str| json!({"telemetry": {"otlpEndpoint": url}});
     let autoscaling = |min: u32, max: u32| json!({"autoscaling": {"minReplicas": min, "maxReplicas": max}});
+    let scaled = |resources: Value| json!({"autoscaling": {"maxReplicas": 3}, "resources": resources});
     vec![
         (
             "spec: replicas and autoscaling are given, but only one may be",
             vec![json!({"replicas": 3}), json!({"autoscaling": {"maxReplicas": 3}})],
             vec![json!({"replicas": 3, "autoscaling": {"maxReplicas": 3}})],
+        ),
+        (
+            "spec: autoscaling goes by the use of cpu, but resources ask for none",
+            vec![
+                scaled(json!({"requests": {"cpu": 1, "memory": "1e8"}})),
+                scaled(json!({"limits": {"cpu": "1.5"}, "claims": [{"name": "nic"}]})),
+                json!({"resources": {"requests": {"memory": "128Mi"}}}),
+                json!({"autoscaling": {"maxReplicas": 3}}),
+            ],
+            vec![
+                scaled(json!({"requests": {"memory": "128Mi"}, "limits": {"memory": "1Gi"}})),
+                scaled(json!({"requests": {}})),
+                scaled(json!({})),
+            ],
         ),
         (
             "spec.autoscaling: minReplicas is more than maxReplicas",

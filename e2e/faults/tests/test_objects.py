@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from harness.kube import Kube, until
-from harness.world import World, gateway, route, status_of
+from harness.world import World, gateway, gateway_config, route, status_of
 
 OWN = "app.kubernetes.io/managed-by=portolan"
 
@@ -67,47 +67,19 @@ spec: {controllerName: example.com/other}
         self.kube.delete("gateway/foreign", "gateway/after")
 
     def test_parameters_that_do_not_exist_are_refused_and_what_runs_goes_on(self):
-        def refer(to: str) -> None:
-            self.kube.apply(f"""\
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: web}}
-spec:
-  gatewayClassName: portolan
-  infrastructure: {to}
-  listeners: [{{name: http, port: 80, protocol: HTTP}}]
-""")
-
-        refer("{parametersRef: {group: portolan.dev, kind: GatewayConfig, name: nothing}}")
-        self.addCleanup(refer, "{}")
+        self.kube.apply(gateway("web", configured_by="nothing"))
+        self.addCleanup(self.kube.apply, gateway("web"))
         reason, message = self.kube.wait_for_condition("gateway", "web", "Accepted", "False")
         self.assertEqual(reason, "InvalidParameters")
         self.assertIn("GatewayConfig faults-objects/nothing does not exist", message)
         self.assertIsNotNone(self.kube.get("deployment", "web-portolan"), "what runs is left as it is")
-        self.kube.apply("""\
-apiVersion: portolan.dev/v1alpha1
-kind: GatewayConfig
-metadata: {name: nothing}
-spec: {replicas: 1, logLevel: Debug}
-""")
+        self.kube.apply(gateway_config("nothing", "{replicas: 1, logLevel: Debug}"))
         self.kube.wait_for_condition("gateway", "web", "Accepted", "True")
         until("one replica", lambda: self.kube.get("deployment", "web-portolan")["spec"]["replicas"] == 1)
 
     def test_what_the_api_server_refuses_is_said_of_the_gateway_and_told_as_an_event(self):
-        self.kube.apply("""\
-apiVersion: portolan.dev/v1alpha1
-kind: GatewayConfig
-metadata: {name: wrong}
-spec: {resources: {requests: {cpu: much}}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: wrong}
-spec:
-  gatewayClassName: portolan
-  infrastructure: {parametersRef: {group: portolan.dev, kind: GatewayConfig, name: wrong}}
-  listeners: [{name: http, port: 80, protocol: HTTP}]
-""")
+        too_much = "{resources: {requests: {cpu: 20m}, limits: {cpu: 10m}}}"
+        self.kube.apply(gateway_config("wrong", too_much) + gateway("wrong", configured_by="wrong"))
         self.addCleanup(self.kube.delete, "gateway/wrong")
         refused = lambda: self.kube.condition("gateway", "wrong", "Programmed")[1] == "Invalid"
         until("the condition", refused, tell=lambda: str(self.kube.condition("gateway", "wrong", "Programmed")))
@@ -120,32 +92,15 @@ spec:
 
         event = until("the event", told)[0]
         self.assertIn("is not applied", event["note"])
-        self.kube.apply("""\
-apiVersion: portolan.dev/v1alpha1
-kind: GatewayConfig
-metadata: {name: wrong}
-spec: {resources: {requests: {cpu: 10m}}}
-""")
+        self.kube.apply(gateway_config("wrong", "{resources: {requests: {cpu: 10m}}}"))
         self.kube.wait_for_condition("gateway", "wrong", "Programmed", "True", 60)
 
     def test_a_gateway_without_a_load_balancer_is_at_its_services_addresses(self):
         for kind in ("ClusterIP", "NodePort"):
             with self.subTest(kind):
                 name = kind.lower()
-                self.kube.apply(f"""\
-apiVersion: portolan.dev/v1alpha1
-kind: GatewayConfig
-metadata: {{name: {name}}}
-spec: {{replicas: 1, resources: {{requests: {{cpu: 10m}}}}, service: {{type: {kind}}}}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: {name}}}
-spec:
-  gatewayClassName: portolan
-  infrastructure: {{parametersRef: {{group: portolan.dev, kind: GatewayConfig, name: {name}}}}}
-  listeners: [{{name: http, port: 80, protocol: HTTP}}]
-""")
+                config = f"{{replicas: 1, resources: {{requests: {{cpu: 10m}}}}, service: {{type: {kind}}}}}"
+                self.kube.apply(gateway_config(name, config) + gateway(name, configured_by=name))
                 self.addCleanup(self.kube.delete, f"gateway/{name}")
                 self.kube.address(name, 60)
                 own = self.kube.get("service", f"{name}-portolan")["spec"]["clusterIPs"]

@@ -7,7 +7,7 @@ import threading
 
 from harness.kube import Kube, until
 from harness.load import Load
-from harness.world import World, gateway, route, status_of
+from harness.world import World, gateway, gateway_config, route, status_of
 from test_objects import certificate, secret
 
 CLASS = """\
@@ -15,23 +15,6 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
 metadata: {name: standing}
 spec: {controllerName: portolan.dev/gateway-controller}
-"""
-
-
-def config(name: str, spec: str) -> str:
-    return f"---\napiVersion: portolan.dev/v1alpha1\nkind: GatewayConfig\nmetadata: {{name: {name}}}\nspec: {spec}\n"
-
-
-def configured(name: str, by: str, listeners: str = "[{name: http, port: 80, protocol: HTTP}]",
-               gateway_class: str = "portolan") -> str:
-    """A Gateway that a GatewayConfig says how to run."""
-    reference = f"{{parametersRef: {{group: portolan.dev, kind: GatewayConfig, name: {by}}}}}"
-    return f"""\
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: {name}}}
-spec: {{gatewayClassName: {gateway_class}, infrastructure: {reference}, listeners: {listeners}}}
 """
 
 
@@ -61,7 +44,7 @@ class Standing(World):
         self.assertEqual(self.kube.get("deployment", "classy-standing")["metadata"]["uid"], uid)
 
     def test_a_configuration_that_goes_missing_ends_nothing(self):
-        self.kube.apply(config("lost", "{replicas: 1}") + configured("lost", "lost") + route("lost", "lost", "echo"))
+        self.kube.apply(gateway_config("lost", "{replicas: 1}") + gateway("lost", configured_by="lost") + route("lost", "lost", "echo"))
         self.addCleanup(self.kube.delete, "gateway/lost", "httproute/lost", "gatewayconfig/lost")
         address = self.kube.address("lost", 60)
         until("the first answer", lambda: status_of(address) == 200)
@@ -162,16 +145,16 @@ spec: {selector: {app: theirs}, ports: [{port: 5432}]}
         self.assertEqual(self.deployment("pair-standing")["metadata"]["generation"], version, "nobody changed it")
 
     def test_autoscaling_begins_with_the_pods_that_there_are(self):
-        self.kube.apply(config("scaled", "{replicas: 3}") + configured("scaled", "scaled"))
+        self.kube.apply(gateway_config("scaled", "{replicas: 3}") + gateway("scaled", configured_by="scaled"))
         self.addCleanup(self.kube.delete, "gateway/scaled", "gatewayconfig/scaled")
         self.kube.address("scaled", 60)
         replicas = lambda: self.deployment("scaled")["spec"]["replicas"]
         self.assertEqual(replicas(), 3)
-        self.kube.apply(config("scaled", "{autoscaling: {minReplicas: 2, maxReplicas: 5}}"))
+        self.kube.apply(gateway_config("scaled", "{autoscaling: {minReplicas: 2, maxReplicas: 5}}"))
         until("the autoscaler", lambda: self.kube.get("hpa", "scaled-portolan"))
         until("the Deployment is applied", lambda: not self.counted_by_the_controller("scaled"))
         self.assertEqual(replicas(), 3)
-        self.kube.apply(config("scaled", "{replicas: 2}"))
+        self.kube.apply(gateway_config("scaled", "{replicas: 2}"))
         until("two pods", lambda: replicas() == 2)
         until("no autoscaler", lambda: not self.kube.get("hpa", "scaled-portolan"))
 
@@ -181,12 +164,12 @@ spec: {selector: {app: theirs}, ports: [{port: 5432}]}
                    for one in json.loads(shown)["metadata"]["managedFields"])
 
     def test_without_http3_a_service_has_no_udp_port(self):
-        self.kube.apply(config("plain", "{http3: Disabled}") + configured("plain", "plain"))
+        self.kube.apply(gateway_config("plain", "{http3: Disabled}") + gateway("plain", configured_by="plain"))
         self.addCleanup(self.kube.delete, "gateway/plain", "gatewayconfig/plain")
         self.kube.address("plain", 60)
         https = ("[{name: http, port: 80, protocol: HTTP},"
                  " {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: none}]}}]")
-        self.kube.apply(configured("plain", "plain", https))
+        self.kube.apply(gateway("plain", https, configured_by="plain"))
 
         def ports() -> list[tuple[int, str]]:
             service = self.kube.get("service", "plain-portolan")
@@ -194,5 +177,5 @@ spec: {selector: {app: theirs}, ports: [{port: 5432}]}
 
         until("the port of HTTPS", lambda: (443, "TCP") in ports(), tell=lambda: str(ports()))
         self.assertEqual(ports(), [(80, "TCP"), (443, "TCP")])
-        self.kube.apply(config("plain", "{http3: Enabled}"))
+        self.kube.apply(gateway_config("plain", "{http3: Enabled}"))
         until("the port of HTTP/3", lambda: (443, "UDP") in ports(), tell=lambda: str(ports()))

@@ -9,7 +9,7 @@ import urllib.request
 
 from faults.main import BINARY
 from harness.kube import Kube, until
-from harness.world import World, route, status_of
+from harness.world import World, gateway, gateway_config, route, status_of
 from test_objects import certificate, grant, secret
 
 MADE = ("ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "Service", "Deployment", "HorizontalPodAutoscaler",
@@ -25,19 +25,9 @@ KINDS = ("deployments,services,serviceaccounts,roles,rolebindings,poddisruptionb
 
 def parts(name: str) -> str:
     """A Gateway with a part of every kind: HTTPS by a Secret of another namespace, autoscaled."""
-    reference = f"[{{name: far, namespace: {ELSEWHERE}}}]"
-    return f"""\
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: {name}}}
-spec:
-  gatewayClassName: portolan
-  infrastructure: {{parametersRef: {{group: portolan.dev, kind: GatewayConfig, name: steps}}}}
-  listeners:
-  - {{name: http, port: 80, protocol: HTTP}}
-  - {{name: https, port: 443, protocol: HTTPS, tls: {{certificateRefs: {reference}}}}}
-""" + route(name, name, "echo")
+    tls = f"{{certificateRefs: [{{name: far, namespace: {ELSEWHERE}}}]}}"
+    listeners = f"[{{name: http, port: 80, protocol: HTTP}}, {{name: https, port: 443, protocol: HTTPS, tls: {tls}}}]"
+    return gateway(name, listeners, configured_by="steps") + route(name, name, "echo")
 
 
 class Steps(World):
@@ -50,12 +40,8 @@ class Steps(World):
         cls.elsewhere.run("create", "namespace", ELSEWHERE)
         cls.addClassCleanup(cls.elsewhere.delete, "namespace", ELSEWHERE, "--wait=false")
         cls.elsewhere.apply(secret("far", *certificate("far.example")) + grant(cls.namespace))
-        cls.kube.apply("""\
-apiVersion: portolan.dev/v1alpha1
-kind: GatewayConfig
-metadata: {name: steps}
-spec: {autoscaling: {minReplicas: 1, maxReplicas: 2}, resources: {requests: {cpu: 10m}}}
-""")
+        scaled = "{autoscaling: {minReplicas: 1, maxReplicas: 2}, resources: {requests: {cpu: 10m}}}"
+        cls.kube.apply(gateway_config("steps", scaled))
         container = cls.system.get("deployment", "portolan")["spec"]["template"]["spec"]["containers"][0]
         cls.arguments = [argument for argument in container["args"] if argument.startswith("--gateway-")]
         # From here on the tests' own controllers are the only ones.

@@ -56,14 +56,22 @@ spec:
 """
 
 
-def gateway(name: str, listeners: str = "[{name: http, port: 80, protocol: HTTP}]", gateway_class: str = "portolan") -> str:
+def gateway(name: str, listeners: str = "[{name: http, port: 80, protocol: HTTP}]", gateway_class: str = "portolan",
+            configured_by: str = "") -> str:
+    """A Gateway; with `configured_by`, one that the GatewayConfig of that name says how to run."""
+    reference = f"{{group: portolan.dev, kind: GatewayConfig, name: {configured_by}}}"
+    infrastructure = f"infrastructure: {{parametersRef: {reference}}}, " if configured_by else ""
     return f"""\
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {{name: {name}}}
-spec: {{gatewayClassName: {gateway_class}, listeners: {listeners}}}
+spec: {{gatewayClassName: {gateway_class}, {infrastructure}listeners: {listeners}}}
 """
+
+
+def gateway_config(name: str, spec: str) -> str:
+    return f"---\napiVersion: portolan.dev/v1alpha1\nkind: GatewayConfig\nmetadata: {{name: {name}}}\nspec: {spec}\n"
 
 
 def route(name: str, parent: str, service: str, hostname: str = "", path: str = "/") -> str:
