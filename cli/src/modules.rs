@@ -3,18 +3,19 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use portolan_crds::WasmFilter;
 use portolan_source::{ObjectName, Objects};
-use portolan_translate::{Reference, edges::absence, snapshot::ModuleDigest};
+use portolan_translate::{
+    Reference,
+    edges::{ModuleFailure, ModuleOutcomes, absence},
+    snapshot::ModuleDigest,
+};
 use portolan_wasm::{Digest256, EngineConfig, EngineError, Module, WasmEngine};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     fs::File,
     io::Read,
     path::PathBuf,
     sync::Arc,
 };
-
-/// What became of each filter's module.
-pub type Outcomes = BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>;
 
 /// Compiled modules by digest.
 pub struct Modules {
@@ -24,6 +25,8 @@ pub struct Modules {
     files: Files,
     /// What came of filters whose modules lie in ConfigMaps, for as long as both are the same.
     known: HashMap<ObjectName, Known>,
+    /// What each filter had when it last had a module: it is run until there is a better one.
+    last: HashMap<ObjectName, ModuleDigest>,
 }
 
 /// Whether a filter may name a file.
@@ -44,29 +47,38 @@ struct Known {
 impl Modules {
     /// No modules yet. Compiled code is kept below `cache`, if that is given.
     pub fn new(cache: Option<PathBuf>, files: Files) -> Self {
-        Self { engine: None, cache, compiled: HashMap::new(), files, known: HashMap::new() }
+        Self { engine: None, cache, compiled: HashMap::new(), files, known: HashMap::new(), last: HashMap::new() }
     }
 
-    /// Loads the modules of all filters; forgets modules that no filter names any more. What may not be read is not
-    /// among the objects, and nobody knows whether it exists.
+    /// Loads the modules of all filters; forgets modules that no filter has any more. What may not be read is not among
+    /// the objects, and nobody knows whether it exists.
     pub fn load(
         &mut self,
         objects: &Objects,
         forbidden: &BTreeSet<Reference>,
         notes: &mut BTreeSet<String>,
-    ) -> Outcomes {
-        let mut outcomes = Outcomes::new();
+    ) -> ModuleOutcomes {
+        let mut outcomes = ModuleOutcomes::new();
         for (name, filter) in &objects.wasm_filters {
-            let outcome = self.load_one(name, filter, objects, forbidden);
-            if let Err(reason) = &outcome {
-                notes.insert(format!("WasmFilter {name}: {reason}"));
+            let last = self.last.get(name).copied();
+            let loaded = self.load_one(name, filter, objects, forbidden);
+            let outcome = loaded.map_err(|why| ModuleFailure { why, last });
+            match &outcome {
+                Ok(digest) => drop(self.last.insert(name.clone(), *digest)),
+                Err(failure) => drop(notes.insert(format!("WasmFilter {name}: {failure}"))),
             }
             outcomes.insert(name.clone(), outcome);
         }
         self.known.retain(|name, _| outcomes.contains_key(name));
-        let used: BTreeSet<&ModuleDigest> = outcomes.values().flatten().collect();
+        self.last.retain(|name, _| outcomes.contains_key(name));
+        let used: BTreeSet<&ModuleDigest> = self.last.values().collect();
         self.compiled.retain(|digest, _| used.contains(digest));
         outcomes
+    }
+
+    /// Forgets what filters had before that are not run any more.
+    pub fn keep_last(&mut self, of: impl Fn(&ObjectName) -> bool) {
+        self.last.retain(|name, _| of(name));
     }
 
     /// The modules that compiled.

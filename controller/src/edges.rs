@@ -15,17 +15,13 @@ use portolan_crds::Gateway;
 use portolan_source::Objects;
 use portolan_translate::{
     Edges, LastCertificates, ObjectName, Reference,
-    edges::{ClientPort, GatewayAddresses},
-    snapshot::ModuleDigest,
+    edges::{ClientPort, GatewayAddresses, ModuleOutcomes},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
-
-/// What became of each filter's module.
-pub type ModuleOutcomes = BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>;
 
 /// How long a load balancer is given for an address: that it will not give it, it says nowhere.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -40,6 +36,8 @@ pub struct Known<'a> {
     pub answers: &'a Answers,
     /// What the API server refused.
     pub refusals: &'a Refusals,
+    /// What [`names_taken`] says.
+    pub taken: &'a BTreeMap<ObjectName, ObjectName>,
     /// What the controller may not read.
     pub forbidden: BTreeSet<Reference>,
     /// The versions of the Gateway API's CRDs.
@@ -56,7 +54,6 @@ pub fn edges(
     certificates: &mut LastCertificates,
     modules: ModuleOutcomes,
 ) -> (Edges, bool) {
-    let taken = names_taken(objects);
     let mut wait = false;
     let mut gateways = BTreeMap::new();
     for (name, question) in questions {
@@ -64,7 +61,7 @@ pub fn edges(
         let names = Names::of(name, &gateway.spec.gateway_class_name);
         let mut given = Given::default();
         // Of one whose names another one has, nothing runs.
-        if !taken.contains_key(name) {
+        if !known.taken.contains_key(name) {
             services(objects, name, gateway).for_each(|service| given.add(service));
         }
         let Given { addresses: assigned, hostnames } = given;
@@ -79,7 +76,7 @@ pub fn edges(
                 }
             }
         }
-        let refused = match taken.get(name) {
+        let refused = match known.taken.get(name) {
             Some(owner) => Some(format!("what runs for it would have the names of what runs for the Gateway {owner}")),
             None => known.refusals.get(&(name.namespace.to_string(), names.label)).cloned(),
         };

@@ -15,7 +15,7 @@ mod replicas;
 mod status;
 mod versions;
 
-pub use edges::{ModuleOutcomes, is_ours};
+pub use edges::is_ours;
 pub use fail_point::set_up as set_up_fail_points;
 pub use generations::Generations;
 pub use infrastructure::{GATEWAY_LABEL, Settings, gateway_label, own_selector, owned_kinds, pods_of};

@@ -2,7 +2,7 @@
 
 use crate::{
     Context, Metrics,
-    edges::{Known, ModuleOutcomes, edges, is_foreign, is_running, names_taken, questions},
+    edges::{Known, edges, is_foreign, is_running, names_taken, questions},
     events::Events,
     infrastructure::{
         self, Names, Refusals, Settings, Wanted, cluster_binding, gateway_label, manifests, own_selector,
@@ -16,12 +16,14 @@ use anyhow::Result;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use portolan_source::{
-    Kind, Objects,
+    Kind, ObjectName, Objects,
     kubernetes::{Complaints, Follower, ROUTING_KINDS, Selection, TroubleKind, View, follow},
 };
-use portolan_translate::{LastCertificates, Reference, Statuses, Translation, gateway_config, references, translate};
+use portolan_translate::{
+    LastCertificates, Reference, Statuses, Translation, edges::ModuleOutcomes, gateway_config, references, translate,
+};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -168,7 +170,8 @@ impl Reconciler {
         let (forbidden, now) = (view.forbidden(), Timestamp::now());
         let modules = (self.options.modules)(objects, &forbidden);
         let (answers, refusals) = (self.answers.borrow_and_update().clone(), self.refusals.borrow_and_update().clone());
-        let known = Known { answers: &answers, refusals: &refusals, forbidden, versions, now };
+        let taken = names_taken(objects);
+        let known = Known { answers: &answers, refusals: &refusals, taken: &taken, forbidden, versions, now };
         let (edges, awaiting) = edges(objects, &asked, known, &mut self.certificates, modules);
         self.awaiting = awaiting;
         let translation = translate(objects, &edges, self.previous.as_ref());
@@ -180,7 +183,7 @@ impl Reconciler {
         if *self.leading.borrow() {
             send_if_other(&self.questions, asked);
             if settled {
-                send_if_other(&self.desired, self.infrastructure(view, &translation));
+                send_if_other(&self.desired, self.infrastructure(view, &translation, &taken));
                 let (desired, observed) = (statuses.clone(), view.observed.clone());
                 self.rounds.send_replace(status::Round { desired, observed });
             }
@@ -190,10 +193,14 @@ impl Reconciler {
     }
 
     /// What there is to run for all Gateways.
-    fn infrastructure(&self, view: &View, translation: &Translation) -> infrastructure::Desired {
+    fn infrastructure(
+        &self,
+        view: &View,
+        translation: &Translation,
+        taken: &BTreeMap<ObjectName, ObjectName>,
+    ) -> infrastructure::Desired {
         let (objects, settings) = (&view.objects, &self.options.settings);
         let mut desired = infrastructure::Desired { complete: knows_gateways(view), ..Default::default() };
-        let taken = names_taken(objects);
         let mut accounts = Vec::new();
         for (name, gateway) in objects.gateways.iter().filter(|(_, gateway)| !is_foreign(objects, gateway)) {
             let names = Names::of(name, &gateway.spec.gateway_class_name);

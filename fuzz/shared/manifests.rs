@@ -5,7 +5,7 @@ use portolan_proxy::explain::{Question, explain, rules};
 use portolan_source::{Directory, Objects, Problem};
 use portolan_translate::{
     Edges, Snapshot,
-    edges::GatewayAddresses,
+    edges::{GatewayAddresses, ModuleFailure},
     snapshot::{Port, PortKind},
     translate,
 };
@@ -49,12 +49,15 @@ fn points_into(problem: &Problem, text: &str) {
     assert!(!problem.to_string().contains('\n'), "a problem of several lines");
 }
 
-/// What the edges would know: an address for each Gateway, and that every other module is there.
+/// What the edges would know: an address for each Gateway, and that some modules are there, spoilt or missing.
 fn edges(objects: &Objects) -> Edges {
     let assigned =
         |at: u8| GatewayAddresses { assigned: vec![Ipv4Addr::new(127, 0, 0, at).into()], ..Default::default() };
     let gateways = objects.gateways.keys().cloned().zip((1..=u8::MAX).map(assigned)).collect();
-    let module = |at: usize| if at.is_multiple_of(2) { Ok([7; 32]) } else { Err("does not compile".into()) };
+    let module = |at: usize| match at % 3 {
+        0 => Ok([7; 32]),
+        more => Err(ModuleFailure { why: "does not compile".into(), last: (more == 1).then_some([8; 32]) }),
+    };
     Edges {
         controller_name: "portolan.dev/gateway".into(),
         implicit_class: Some("portolan".into()),

@@ -9,6 +9,7 @@ use crate::{
 use k8s_openapi::api::core::v1::Secret;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -38,13 +39,32 @@ pub struct Edges {
     pub bundles: Arc<BTreeMap<Arc<str>, Arc<str>>>,
     /// Whether those versions may not be seen.
     pub bundles_unseen: bool,
-    /// Modules of WasmFilters: their digest once loaded and compiled, or what went wrong.
-    pub modules: BTreeMap<ObjectName, Result<ModuleDigest, Arc<str>>>,
+    /// What became of the modules of WasmFilters.
+    pub modules: ModuleOutcomes,
+}
+
+/// What became of the module of each WasmFilter: its digest once loaded and compiled, or what went wrong.
+pub type ModuleOutcomes = BTreeMap<ObjectName, Result<ModuleDigest, ModuleFailure>>;
+
+/// Why a WasmFilter has not the module that it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleFailure {
+    /// What went wrong, for people.
+    pub why: Arc<str>,
+    /// The module that the filter had when it last had one: it is run on.
+    pub last: Option<ModuleDigest>,
 }
 
 /// What is said of a Secret or ConfigMap that is not among the objects, where these may not be read.
 pub fn absence(forbidden: &BTreeSet<Reference>, reference: &Reference) -> String {
     format!("{reference} {}", if forbidden.contains(reference) { "may not be read" } else { "does not exist" })
+}
+
+impl fmt::Display for ModuleFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let note = if self.last.is_some() { " (the module that it had before is run on)" } else { "" };
+        write!(f, "{}{note}", self.why)
+    }
 }
 
 impl Edges {

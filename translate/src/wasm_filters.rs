@@ -3,7 +3,7 @@
 use crate::{
     changes::Changes,
     conditions::{Conditions, Refusal, refusal},
-    edges::Edges,
+    edges::{Edges, ModuleFailure},
     objects::{ObjectName, Objects},
     references::{Reference, of_filter},
     refs::{
@@ -11,7 +11,7 @@ use crate::{
         grants::Referrer,
         resolver::{Context, Dependencies, Purpose, Resolver, Side},
     },
-    snapshot::{BackendIndex, WasmFilter},
+    snapshot::{BackendIndex, ModuleDigest, WasmFilter},
 };
 use bytes::Bytes;
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
@@ -116,17 +116,17 @@ fn resolve(resolver: &mut Resolver<'_>, edges: &Edges, name: &ObjectName, object
         Bytes::new()
     });
     let services = services(resolver, name, object, &mut found);
-    let module = match edges.modules.get(name) {
-        Some(result) => result.clone(),
-        None => Err("the module is not loaded yet".into()),
-    };
+    let module = edges.modules.get(name).cloned().unwrap_or_else(|| {
+        let why = "the module is not loaded yet".into();
+        Err(ModuleFailure { why, last: None })
+    });
     let unresolved = Refusal::merged(found.unresolved.clone());
     let status = status(object, accepted.as_ref().err(), unresolved.as_ref(), &module);
     let filter = match (accepted, unresolved) {
         (Err(why), _) | (Ok(()), Some(why)) => Err(why),
         (Ok(()), None) => Ok(Arc::new(WasmFilter {
             name: name.clone(),
-            module,
+            module: module.or_else(|failure| failure.last.ok_or(failure.why)),
             configuration,
             failure_mode: object.spec.failure_mode,
             time_per_call: object.spec.limits.time_per_call.0,
@@ -237,13 +237,13 @@ fn status(
     object: &Object,
     refused: Option<&Refusal>,
     unresolved: Option<&Refusal>,
-    module: &Result<[u8; 32], Arc<str>>,
+    module: &Result<ModuleDigest, ModuleFailure>,
 ) -> WasmFilterStatus {
     let mut conditions = Conditions::of(&object.metadata);
     conditions.verdict("Accepted", "Accepted", refused).verdict("ResolvedRefs", "ResolvedRefs", unresolved);
     match (refused.or(unresolved), module) {
         (Some(_), _) => conditions.set("Programmed", false, "Invalid", "the filter is not accepted or not resolved"),
-        (None, Err(why)) => conditions.set("Programmed", false, "ModuleNotLoaded", &**why),
+        (None, Err(failure)) => conditions.set("Programmed", false, "ModuleNotLoaded", failure.to_string()),
         (None, Ok(_)) => conditions.set("Programmed", true, "Programmed", ""),
     };
     WasmFilterStatus { conditions: conditions.finish() }

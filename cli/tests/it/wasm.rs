@@ -114,6 +114,21 @@ async fn a_module_that_does_not_load_answers_by_its_failure_mode() {
 }
 
 #[tokio::test]
+async fn a_module_that_is_spoilt_leaves_the_one_before_running() {
+    let dev = filtering(&module(&add(0), GO_ON), "").await;
+    assert_eq!(dev.ask(FILTERED).send().await.received("x-wasm"), ["seen"]);
+    std::fs::write(dev.manifests().join("f.wasm"), &module(DENY, GO_ON)[..40]).unwrap();
+    dev.save_file("more.yaml", &one_rule("more", "backendRefs: [{name: one, port: 8080}]")).await;
+    let told = || async { dev.output().contains("the module that it had before is run on").then_some(()) };
+    crate::support::eventually("said to be spoilt", told).await;
+    assert_eq!(dev.ask(FILTERED).send().await.received("x-wasm"), ["seen"]);
+    std::fs::write(dev.manifests().join("f.wasm"), module(DENY, GO_ON)).unwrap();
+    dev.save_file("more.yaml", &one_rule("most", "backendRefs: [{name: one, port: 8080}]")).await;
+    let mended = || async { (dev.ask(FILTERED).status().await == 403).then_some(()) };
+    crate::support::eventually("mended", mended).await;
+}
+
+#[tokio::test]
 async fn a_module_of_another_digest_is_not_run() {
     let digest = "0".repeat(64);
     let documents = |digest: &str| {

@@ -1,5 +1,7 @@
 """A user's own Wasm filter, from a ConfigMap."""
 
+import base64
+import json
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +12,26 @@ from harness.load import Load
 from harness.world import World, status_of
 
 GUARD = Path(__file__).resolve().parents[3] / "filters/target/wasm32-wasip1/release/guard.wasm"
+
+
+def filtered(name: str, config_map: str) -> str:
+    """A filter and a route at `/NAME` that it is in."""
+    return f"""\
+apiVersion: portolan.dev/v1alpha1
+kind: WasmFilter
+metadata: {{name: {name}}}
+spec: {{module: {{configMap: {{name: {config_map}, key: guard.wasm}}}}, config: {{rules: []}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{name: web}}]
+  rules:
+  - matches: [{{path: {{value: /{name}}}}}]
+    filters: [{{type: ExtensionRef, extensionRef: {{group: portolan.dev, kind: WasmFilter, name: {name}}}}}]
+    backendRefs: [{{name: echo, port: 80}}]
+"""
 
 
 class Filters(World):
@@ -51,35 +73,31 @@ spec:
         self.assertEqual((self.status_for("badbot"), self.status_for("browser")), (403, 200))
 
     def test_a_module_that_may_not_be_read_yet_takes_nothing_from_the_one_before(self):
-        def filtered(config_map: str) -> str:
-            return f"""\
-apiVersion: portolan.dev/v1alpha1
-kind: WasmFilter
-metadata: {{name: moving}}
-spec: {{module: {{configMap: {{name: {config_map}, key: guard.wasm}}}}, config: {{rules: []}}}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: moving}}
-spec:
-  parentRefs: [{{name: web}}]
-  rules:
-  - matches: [{{path: {{value: /moving}}}}]
-    filters: [{{type: ExtensionRef, extensionRef: {{group: portolan.dev, kind: WasmFilter, name: moving}}}}]
-    backendRefs: [{{name: echo, port: 80}}]
-"""
-
         names = [f"moving-{at}" for at in range(4)]
         for name in names:
             self.kube.run("create", "configmap", name, f"--from-file=guard.wasm={GUARD}")
-        self.kube.apply(filtered(names[0]))
+        self.kube.apply(filtered("moving", names[0]))
         until("the route is served", lambda: status_of(self.address, "/moving") == 200)
         with Load(self.address, path="/moving", per_second=200, clients=4) as load:
             for name in names[1:]:
                 # Gateways are given the right to read each a moment after it is named.
-                self.kube.apply(filtered(name))
+                self.kube.apply(filtered("moving", name))
                 time.sleep(2)
         self.assert_all_answered(load)
+
+    def test_a_module_that_is_spoilt_leaves_the_one_before_running(self):
+        self.kube.run("create", "configmap", "spoilt", f"--from-file=guard.wasm={GUARD}")
+        self.kube.apply(filtered("spoilt", "spoilt"))
+        until("the route is served", lambda: status_of(self.address, "/spoilt") == 200)
+        cut_off = base64.b64encode(GUARD.read_bytes()[:1000]).decode()
+        with Load(self.address, path="/spoilt", per_second=200, clients=4) as load:
+            self.kube.run("patch", "configmap", "spoilt", "--type=merge", "-p", json.dumps({"binaryData": {"guard.wasm": cut_off}}))
+            self.kube.wait_for_condition("wasmfilter", "spoilt", "Programmed", "False")
+            time.sleep(2)
+        self.assert_all_answered(load)
+        reason, message = self.kube.condition("wasmfilter", "spoilt", "Programmed")[1:]
+        self.assertEqual(reason, "ModuleNotLoaded")
+        self.assertIn("the module that it had before is run on", message)
 
     def test_a_file_of_a_pod_is_no_module(self):
         self.kube.apply("""\

@@ -15,7 +15,7 @@ pub type ModuleDigest = [u8; 32];
 pub struct WasmFilter {
     /// The object.
     pub name: ObjectName,
-    /// The module, or why there is none (which `failure_mode` decides about).
+    /// The module that is run, or why there is none (which `failure_mode` decides about).
     pub module: Result<ModuleDigest, Arc<str>>,
     /// What `proxy_get_buffer_bytes(PluginConfiguration)` gives.
     pub configuration: Bytes,

@@ -4,7 +4,7 @@
 use super::certificates;
 use portolan_translate::{
     Edges, ObjectName, Objects, Reference,
-    edges::{ClientPort, GatewayAddresses},
+    edges::{ClientPort, GatewayAddresses, ModuleFailure},
     snapshot::Transport,
 };
 use serde::de::DeserializeOwned;
@@ -91,9 +91,11 @@ fn override_edges(edges: &mut Edges, said: &Value) {
         edges.binds.insert((declared, transport), bind.as_str().unwrap().parse().unwrap());
     }
     for (filter, result) in entries("modules") {
-        let result = match result.as_str().unwrap() {
-            "loaded" => Ok([7; 32]),
-            why => Err(why.into()),
+        let failed = |why: &Value, last| Err(ModuleFailure { why: why.as_str().unwrap().into(), last });
+        let result = match result["failedAfterOne"].as_str() {
+            Some(_) => failed(&result["failedAfterOne"], Some([7; 32])),
+            None if result == "loaded" => Ok([7; 32]),
+            None => failed(&result, None),
         };
         edges.modules.insert(name(&filter), result);
     }
