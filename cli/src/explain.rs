@@ -100,7 +100,7 @@ fn ask(args: &ExplainArgs, question: &Question) -> Result<Explanation> {
         query.push_str(&format!("&from={}", encoded(from)));
     }
     match &args.gateway {
-        Some(gateway) => client::block_on(cluster::ask_gateway(gateway, &query)),
+        Some(gateway) => client::block_on(async { cluster::Replica::of(gateway).await?.ask(&query).await }),
         None => client::block_on(client::get(client::address(args.admin, None)?, &query)),
     }
 }

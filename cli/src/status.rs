@@ -59,11 +59,11 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     if args.cluster {
         return show_cluster(args.output);
     }
-    let asked = match &args.gateway {
-        Some(gateway) => Asked::Gateway(gateway),
-        None => Asked::Admin(client::address(args.admin, args.state_dir.as_deref())?),
-    };
     client::block_on(async {
+        let asked = match &args.gateway {
+            Some(gateway) => Asked::Replica(cluster::Replica::of(gateway).await?),
+            None => Asked::Admin(client::address(args.admin, args.state_dir.as_deref())?),
+        };
         let mut before = asked.status().await?;
         if args.output == Output::Json {
             println!("{}", serde_json::to_string_pretty(&before)?);
@@ -74,6 +74,9 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
             let now = asked.status().await?;
             if args.watch && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
                 print!("\x1b[H\x1b[2J");
+            }
+            if let Asked::Replica(replica) = &asked {
+                println!("replica {replica}");
             }
             print!("{}", text(&before, &now));
             if !args.watch {
@@ -86,16 +89,16 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
 }
 
 /// Who is asked.
-enum Asked<'a> {
+enum Asked {
     Admin(SocketAddr),
-    Gateway(&'a str),
+    Replica(cluster::Replica),
 }
 
-impl Asked<'_> {
+impl Asked {
     async fn status(&self) -> Result<Status> {
         match self {
             Self::Admin(address) => client::get(*address, "/status").await,
-            Self::Gateway(gateway) => cluster::ask_gateway(gateway, "/status").await,
+            Self::Replica(replica) => replica.ask("/status").await,
         }
     }
 }

@@ -11,7 +11,7 @@ use portolan_translate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +55,8 @@ pub struct Explanation {
     pub backends: Vec<BackendShare>,
     /// The other rules for the host, in order of precedence.
     pub runners_up: Vec<Considered>,
-    /// Where no rule takes the request: what keeps routes from being looked at at all. Whoever asks fills it in, since a
-    /// snapshot holds only routes that are accepted.
+    /// Where no rule takes the request: what keeps routes, or Gateways and their listeners, from being looked at at all.
+    /// Whoever asks fills it in, since a snapshot holds only what is served.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_accepted: Vec<String>,
 }
@@ -116,7 +116,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
     let namespace = question.from.as_deref().unwrap_or("default");
     let mut explanation = Explanation { request, ..Explanation::default() };
     let Some(port) = find_port(snapshot, &connect_to, &host, port, tls, namespace) else {
-        explanation.outcome = format!("nothing listens on port {port} for {host}");
+        explanation.outcome = format!("nothing listens on port {port} for {host}; {}", listened_on(snapshot));
         return Ok(explanation);
     };
     explanation.bind = Some(port.bind);
@@ -128,6 +128,17 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
         Belongs::Elsewhere => explanation.outcome = "421: the host belongs to another listener".to_owned(),
     }
     Ok(explanation)
+}
+
+/// The ports of Gateways that clients can reach, for people.
+fn listened_on(snapshot: &Snapshot) -> String {
+    let of_gateways = snapshot.ports.iter().filter(|port| matches!(port.parent, ParentId::Gateway(_)));
+    let numbers: BTreeSet<u16> = of_gateways.map(|port| port.client_port).collect();
+    if numbers.is_empty() {
+        return "no Gateway has a port that is listened on".to_owned();
+    }
+    let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
+    format!("Gateways have the ports {}", numbers.join(", "))
 }
 
 /// The port that a client would reach: by address, by the name of a Service, or by a listener's host name.

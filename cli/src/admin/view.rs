@@ -10,7 +10,7 @@ use portolan_telemetry::metrics::{Registry, Summary};
 use portolan_translate::{
     ObjectName, Snapshot, Statuses,
     snapshot::{Port, percent_decoded},
-    statuses::ROUTE_KINDS,
+    statuses::{ROUTE_KINDS, Reported},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -164,13 +164,16 @@ pub fn explain(snapshot: &Snapshot, statuses: &Statuses, query: &str) -> Result<
 }
 
 /// The matcher's answer; where no rule takes the request, with the routes that are not accepted, since one of those may
-/// have been meant to.
+/// have been meant to; where nothing even listens, with what is wrong with Gateways and their listeners too.
 pub fn explained(snapshot: &Snapshot, statuses: &Statuses, question: &Question) -> Result<Explanation> {
     let mut explanation = explain::explain(snapshot, question)?;
     if explanation.winner.is_none() {
-        let rejected = statuses.problems().filter(|problem| problem.condition.type_ == "Accepted");
-        let routes = rejected.filter(|problem| ROUTE_KINDS.iter().any(|kind| kind.as_str() == problem.kind));
-        explanation.not_accepted = routes.map(|problem| problem.to_string()).collect();
+        let unheard = explanation.parent.is_none();
+        let keeps_out = |problem: &Reported<'_>| match problem.kind {
+            "Gateway" | "ListenerSet" => unheard,
+            kind => problem.condition.type_ == "Accepted" && ROUTE_KINDS.iter().any(|route| route.as_str() == kind),
+        };
+        explanation.not_accepted = statuses.problems().filter(keeps_out).map(|problem| problem.to_string()).collect();
     }
     Ok(explanation)
 }

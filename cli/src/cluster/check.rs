@@ -276,22 +276,27 @@ fn orphans(view: &View) -> Vec<Finding> {
 }
 
 /// What to do about a condition.
-fn advice(reported: &Reported<'_>) -> &'static str {
+fn advice(reported: &Reported<'_>) -> String {
+    let ObjectName { namespace, name } = reported.object;
     let says = |words: &str| reported.condition.message.contains(words);
-    match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
+    let advice = match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
         (_, "AddressNotAssigned") => {
             "does the cluster have a load balancer (MetalLB, a cloud's) with a free address? One that takes no TCP and UDP \
              at one address gives HTTPS listeners none: http3: Disabled in a GatewayConfig"
         }
         (_, "AddressNotUsable") => "ask for an address of the load balancer's pools, or for none",
         ("Programmed", "Pending") => {
-            "kubectl describe pods -l gateway.networking.k8s.io/gateway-name=NAME says what keeps its pods"
+            let pods = format!("-n {namespace} -l gateway.networking.k8s.io/gateway-name={name}");
+            return format!("kubectl describe pods {pods} says what keeps its pods");
         }
+        ("Programmed", "Invalid") if says("would have the names") => "name one of the two Gateways otherwise",
+        // The message names both ways out.
+        ("Programmed", "Invalid") if says("one of this name that is not this Gateway's") => "",
         ("Programmed", "Invalid") if reported.kind == "Gateway" => {
             "the message names what is wrong: a listener, or the GatewayConfig that parametersRef names"
         }
         (_, "FilterNotFound") => "make the WasmFilter in the route's namespace, or name another one",
-        (_, "ModuleNotLoaded") => "kubectl describe the WasmFilter: its message says what is wrong with the module",
+        (_, "ModuleNotLoaded") => "put a module that loads where the WasmFilter's spec.module says",
         (_, "RefNotPermitted") => "make a ReferenceGrant in the namespace that is referred to",
         (_, "BackendNotFound") => "name a Service that exists, with one of its ports",
         (_, "InvalidCertificateRef") if says("does not exist") => "make the Secret, or name another one",
@@ -304,7 +309,8 @@ fn advice(reported: &Reported<'_>) -> &'static str {
         (_, "NotAllowedByListeners") => "allow the route's namespace and kind in the listener's allowedRoutes",
         (_, "NoMatchingParent") => "name a listener (sectionName, port) that the Gateway has",
         _ => "",
-    }
+    };
+    advice.to_owned()
 }
 
 impl fmt::Display for Finding {

@@ -5,7 +5,7 @@ pub mod overview;
 mod pods;
 mod rights;
 
-pub use pods::ask_gateway;
+pub use pods::Replica;
 
 use anyhow::{Result, anyhow, bail};
 use portolan_controller::{CONTROLLER_NAME, is_ours};

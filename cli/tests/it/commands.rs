@@ -67,6 +67,21 @@ async fn explain_names_the_routes_that_are_not_accepted_where_no_rule_takes_a_re
 }
 
 #[tokio::test]
+async fn explain_says_why_nothing_listens_and_which_ports_there_are() {
+    let far = "tls: {certificateRefs: [{name: far, namespace: elsewhere}]}";
+    let listeners =
+        format!("- {{name: http, port: 8080, protocol: HTTP}}\n- {{name: https, port: 8443, protocol: HTTPS, {far}}}");
+    let served = one_rule("served", "backendRefs: [{name: one, port: 8080}]");
+    let dev = Dev::start([gateway("web", &listeners), echo("one"), served]).await;
+    let told = dev.portolan(&["explain", "https://a.test:8443/"]);
+    assert_eq!(told.code, 1, "{}", told.text);
+    for words in ["nothing listens on port 8443", "the ports 8080", "rejected", "listener https", "refer to Secret far"]
+    {
+        assert!(told.text.contains(words), "{words:?} is missing:\n{}", told.text);
+    }
+}
+
+#[tokio::test]
 async fn the_access_log_tells_route_backend_and_who_ended_it() {
     let documents = [web(), echo("one"), one_rule("shop", "backendRefs: [{name: one, port: 8080}]")];
     let dev = DevBuilder::default().manifests(documents).args(&["--access-log", "stdout"]).start().await;

@@ -53,6 +53,8 @@ class Commands(World):
         self.assertEqual(routes[f"{self.namespace}/web"]["accepted"], "True")
         self.assertIn("GATEWAY", portolan(self.cluster, "status", "--cluster").stdout)
         replica = json.loads(portolan(self.cluster, "status", "--gateway", f"{self.namespace}/web", "--output", "json").stdout)
+        named = portolan(self.cluster, "status", "--gateway", f"{self.namespace}/web").stdout
+        self.assertRegex(named, rf"^replica {self.namespace}/web-\S+, one of 2 that are ready\n")
         self.assertEqual([port["parent"] for port in replica["ports"]], [f"Gateway {self.namespace}/web"] * len(replica["ports"]))
 
     def test_a_gateway_that_is_not_there_is_named(self):
