@@ -185,6 +185,12 @@ impl GatewayConfigSpec {
             telemetry: self.telemetry.or(class.telemetry),
         }
     }
+
+    /// Whether pods are to be counted by their use of cpu though they ask for none.
+    pub fn autoscales_without_cpu(&self) -> bool {
+        let asks = |resources: &Value| ["requests", "limits"].iter().any(|of| !resources[of]["cpu"].is_null());
+        self.autoscaling.is_some() && self.resources.as_ref().is_some_and(|resources| !asks(resources))
+    }
 }
 
 #[cfg(test)]

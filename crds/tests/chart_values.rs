@@ -42,6 +42,9 @@ fn draft_07(schema: &Value) -> Value {
         "maxProperties",
     ];
     let mut out = json!({});
+    if schema["x-kubernetes-int-or-string"] == true {
+        out["type"] = json!(["integer", "string"]);
+    }
     for key in KEPT {
         if let Some(value) = schema.get(key) {
             out[key] = value.clone();

@@ -71,6 +71,8 @@ fn each_field_refuses_what_it_does_not_take() {
         (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 2}}), "spec.autoscaling.minReplicas: "),
         (json!({"autoscaling": {"maxReplicas": 0}}), "spec.autoscaling.maxReplicas: "),
         (json!({"resources": {"requests": {"cpu": "much"}}}), "spec.resources.requests.cpu: "),
+        (json!({"resources": {"requests": {"cpu": -1}}}), "spec.resources.requests.cpu: "),
+        (json!({"resources": {"requests": {"cpu": 0.5}}}), "spec.resources.requests.cpu: "),
         (json!({"resources": {"limits": {"memory": "-64Mi"}}}), "spec.resources.limits.memory: "),
         (json!({"service": {"type": "ExternalName"}}), "spec.service.type: "),
         (json!({"service": {"externalTrafficPolicy": "local"}}), "spec.service.externalTrafficPolicy: "),

@@ -67,7 +67,7 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
                 let message = format!("GatewayClass {class_name} is not accepted: {}", why.message);
                 (Some(refusal("Invalid", message)), None)
             }
-            Class::Ours => (parameters::of_gateway(objects, name, object).err(), addresses::unsupported(object)),
+            Class::Ours => (parameters::refused(objects, name, object), addresses::unsupported(object)),
         };
         let mut references = Vec::new();
         let (client_certificate, unresolved) = tls.client_certificate(name, object, &mut references);
