@@ -5,7 +5,7 @@ use portolan_crds::WasmFilter;
 use portolan_source::{ObjectName, Objects};
 use portolan_translate::{
     Reference,
-    edges::{ModuleFailure, ModuleOutcomes, absence},
+    edges::{LastModule, ModuleFailure, ModuleOutcomes, absence},
     snapshot::ModuleDigest,
 };
 use portolan_wasm::{Digest256, EngineConfig, EngineError, Module, WasmEngine};
@@ -25,8 +25,8 @@ pub struct Modules {
     files: Files,
     /// What came of filters whose modules lie in ConfigMaps, for as long as both are the same.
     known: HashMap<ObjectName, Known>,
-    /// What each filter had when it last had a module: it is run until there is a better one.
-    last: HashMap<ObjectName, ModuleDigest>,
+    /// What each filter was when it last had its module.
+    last: HashMap<ObjectName, LastModule>,
 }
 
 /// Whether a filter may name a file.
@@ -60,25 +60,29 @@ impl Modules {
     ) -> ModuleOutcomes {
         let mut outcomes = ModuleOutcomes::new();
         for (name, filter) in &objects.wasm_filters {
-            let last = self.last.get(name).copied();
-            let loaded = self.load_one(name, filter, objects, forbidden);
-            let outcome = loaded.map_err(|why| ModuleFailure { why, last });
-            match &outcome {
-                Ok(digest) => drop(self.last.insert(name.clone(), *digest)),
-                Err(failure) => drop(notes.insert(format!("WasmFilter {name}: {failure}"))),
+            let outcome = match self.load_one(name, filter, objects, forbidden) {
+                Ok(digest) => {
+                    self.last.insert(name.clone(), LastModule { digest, filter: filter.clone() });
+                    Ok(digest)
+                }
+                Err(why) => {
+                    let gone = config_map_of(name, filter).is_some_and(|named| {
+                        !objects.config_maps.contains_key(&named) && !forbidden.contains(&Reference::ConfigMap(named))
+                    });
+                    let last = self.last.get(name).filter(|last| !gone && may_run_on(last, filter)).cloned();
+                    Err(ModuleFailure { why, last })
+                }
+            };
+            if let Err(failure) = &outcome {
+                notes.insert(format!("WasmFilter {name}: {failure}"));
             }
             outcomes.insert(name.clone(), outcome);
         }
         self.known.retain(|name, _| outcomes.contains_key(name));
         self.last.retain(|name, _| outcomes.contains_key(name));
-        let used: BTreeSet<&ModuleDigest> = self.last.values().collect();
+        let used: BTreeSet<&ModuleDigest> = self.last.values().map(|last| &last.digest).collect();
         self.compiled.retain(|digest, _| used.contains(digest));
         outcomes
-    }
-
-    /// Forgets what filters had before that are not run any more.
-    pub fn keep_last(&mut self, of: impl Fn(&ObjectName) -> bool) {
-        self.last.retain(|name, _| of(name));
     }
 
     /// The modules that compiled.
@@ -97,12 +101,11 @@ impl Modules {
         if let Some(file) = &module.file {
             return self.digest(filter, &bytes_of_file(self.files, file)?);
         }
-        let Some(selector) = &module.config_map else {
+        let (Some(selector), Some(named)) = (&module.config_map, config_map_of(name, filter)) else {
             return Err(
                 "only modules from a ConfigMap, or from a file where there is no cluster, are supported yet".into()
             );
         };
-        let named = ObjectName::new(name.namespace.clone(), &*selector.name);
         let absence = || absence(forbidden, &Reference::ConfigMap(named.clone()));
         let map = objects.config_maps.get(&named).ok_or_else(absence)?;
         if let Some(known) = self.known.get(name)
@@ -126,7 +129,7 @@ impl Modules {
     fn digest(&mut self, filter: &WasmFilter, bytes: &[u8]) -> Result<ModuleDigest, Arc<str>> {
         let digest = Digest256::of(bytes);
         if let Some(wanted) = &filter.spec.module.sha256
-            && *wanted.to_ascii_lowercase() != digest.to_string()
+            && !is(wanted, digest)
         {
             return Err(format!("the module's SHA-256 is {digest}, spec.module.sha256 wants {wanted}").into());
         }
@@ -160,6 +163,25 @@ impl Modules {
     }
 }
 
+/// The ConfigMap that a filter's module lies in.
+fn config_map_of(name: &ObjectName, filter: &WasmFilter) -> Option<ObjectName> {
+    let selector = filter.spec.module.config_map.as_ref()?;
+    Some(ObjectName::new(name.namespace.clone(), &*selector.name))
+}
+
+/// Whether a version of a filter may be run on in place of one whose module is not to be had: it is the same object, no
+/// other module is demanded, and its configuration is still known.
+fn may_run_on(last: &LastModule, filter: &WasmFilter) -> bool {
+    last.filter.metadata.uid == filter.metadata.uid
+        && last.filter.spec.config_from == filter.spec.config_from
+        && filter.spec.module.sha256.as_ref().is_none_or(|wanted| is(wanted, Digest256(last.digest)))
+}
+
+/// Whether a SHA-256 of an object is this one.
+fn is(wanted: &str, digest: Digest256) -> bool {
+    wanted.eq_ignore_ascii_case(&digest.to_string())
+}
+
 fn bytes_of_file(files: Files, file: &str) -> Result<Vec<u8>, Arc<str>> {
     if files == Files::Refused {
         return Err("spec.module.file: no file is read in a cluster; put the module into a ConfigMap".into());
@@ -185,5 +207,49 @@ mod tests {
         let endless = bytes_of_file(Files::Read, "/dev/zero").expect_err("it has no end");
         assert!(endless.contains("is longer than"), "{endless}");
         assert!(bytes_of_file(Files::Read, "Cargo.toml").is_ok());
+    }
+
+    /// A filter whose module lies in the ConfigMap `m`, with more of its spec.
+    fn filter(uid: &str, more: &str) -> Arc<WasmFilter> {
+        let text = format!(
+            r#"{{"metadata": {{"name": "f", "namespace": "n", "uid": "{uid}"}},
+                "spec": {{"module": {{"configMap": {{"name": "m", "key": "f.wasm"}}{more}}}}}}}"#
+        );
+        Arc::new(serde_json::from_str(&text).unwrap())
+    }
+
+    fn map(bytes: &[u8]) -> Arc<ConfigMap> {
+        let bytes = k8s_openapi::ByteString(bytes.to_vec());
+        Arc::new(ConfigMap { binary_data: Some([("f.wasm".to_owned(), bytes)].into()), ..ConfigMap::default() })
+    }
+
+    #[test]
+    fn a_module_that_is_spoilt_leaves_the_version_before_unless_that_is_let_go() {
+        const ABI: &str = r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+            (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0)))"#;
+        let (name, named) = (ObjectName::new("n", "f"), ObjectName::new("n", "m"));
+        let good = wat::parse_str(ABI).unwrap();
+        let digest = Digest256::of(&good);
+        let pinned = |digest: &str| filter("1", &format!(r#", "sha256": "{digest}""#));
+        let mut modules = Modules::new(None, Files::Refused);
+        let mut forbidden = BTreeSet::new();
+        let mut load = |filter: &Arc<WasmFilter>, map: Option<&Arc<ConfigMap>>, forbidden: &BTreeSet<Reference>| {
+            let mut objects = Objects::default();
+            objects.wasm_filters.insert(name.clone(), filter.clone());
+            map.into_iter().for_each(|map| drop(objects.config_maps.insert(named.clone(), map.clone())));
+            let outcome = modules.load(&objects, forbidden, &mut BTreeSet::new()).remove(&name).unwrap();
+            let held = modules.compiled().any(|(held, _)| held == digest.0);
+            (outcome.map_err(|failure| failure.last.map(|last| last.digest)), held)
+        };
+        let (first, good, spoilt) = (filter("1", ""), map(&good), map(b"no module"));
+        assert_eq!(load(&first, Some(&spoilt), &forbidden), (Err(None), false), "there was none before");
+        assert_eq!(load(&first, Some(&good), &forbidden), (Ok(digest.0), true));
+        assert_eq!(load(&first, Some(&spoilt), &forbidden), (Err(Some(digest.0)), true));
+        assert_eq!(load(&pinned(&digest.to_string()), Some(&spoilt), &forbidden), (Err(Some(digest.0)), true));
+        assert_eq!(load(&pinned(&"0".repeat(64)), Some(&good), &forbidden), (Err(None), true), "another one is wanted");
+        assert_eq!(load(&filter("2", ""), Some(&spoilt), &forbidden), (Err(None), true), "another object");
+        assert_eq!(load(&first, None, &forbidden), (Err(None), true), "it was deleted");
+        forbidden.insert(Reference::ConfigMap(named.clone()));
+        assert_eq!(load(&first, None, &forbidden), (Err(Some(digest.0)), true), "it may not be read for now");
     }
 }

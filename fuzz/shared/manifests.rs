@@ -5,7 +5,7 @@ use portolan_proxy::explain::{Question, explain, rules};
 use portolan_source::{Directory, Objects, Problem};
 use portolan_translate::{
     Edges, Snapshot,
-    edges::{GatewayAddresses, ModuleFailure},
+    edges::{GatewayAddresses, LastModule, ModuleFailure},
     snapshot::{Port, PortKind},
     translate,
 };
@@ -54,16 +54,17 @@ fn edges(objects: &Objects) -> Edges {
     let assigned =
         |at: u8| GatewayAddresses { assigned: vec![Ipv4Addr::new(127, 0, 0, at).into()], ..Default::default() };
     let gateways = objects.gateways.keys().cloned().zip((1..=u8::MAX).map(assigned)).collect();
-    let module = |at: usize| match at % 3 {
-        0 => Ok([7; 32]),
-        more => Err(ModuleFailure { why: "does not compile".into(), last: (more == 1).then_some([8; 32]) }),
-    };
+    let modules = objects.wasm_filters.iter().enumerate().map(|(at, (name, filter))| {
+        let last = LastModule { digest: [8; 32], filter: filter.clone() };
+        let failure = |last| Err(ModuleFailure { why: "does not compile".into(), last });
+        (name.clone(), [Ok([7; 32]), failure(None), failure(Some(last))][at % 3].clone())
+    });
     Edges {
         controller_name: "portolan.dev/gateway".into(),
         implicit_class: Some("portolan".into()),
         gateways,
         frontends: true,
-        modules: objects.wasm_filters.keys().cloned().zip((0..).map(module)).collect(),
+        modules: modules.collect(),
         ..Edges::default()
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     snapshot::{ModuleDigest, Transport},
 };
 use k8s_openapi::api::core::v1::Secret;
+use portolan_crds::WasmFilter;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -47,12 +48,21 @@ pub struct Edges {
 pub type ModuleOutcomes = BTreeMap<ObjectName, Result<ModuleDigest, ModuleFailure>>;
 
 /// Why a WasmFilter has not the module that it asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModuleFailure {
     /// What went wrong, for people.
     pub why: Arc<str>,
-    /// The module that the filter had when it last had one: it is run on.
-    pub last: Option<ModuleDigest>,
+    /// The filter as it was when it last had a module, where that version may be run on.
+    pub last: Option<LastModule>,
+}
+
+/// A version of a WasmFilter that had its module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastModule {
+    /// The module.
+    pub digest: ModuleDigest,
+    /// The object; its configuration comes from where the present object's does.
+    pub filter: Arc<WasmFilter>,
 }
 
 /// What is said of a Secret or ConfigMap that is not among the objects, where these may not be read.
@@ -62,7 +72,7 @@ pub fn absence(forbidden: &BTreeSet<Reference>, reference: &Reference) -> String
 
 impl fmt::Display for ModuleFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let note = if self.last.is_some() { " (the module that it had before is run on)" } else { "" };
+        let note = if self.last.is_some() { " (the version before is run on)" } else { "" };
         write!(f, "{}{note}", self.why)
     }
 }

@@ -108,7 +108,27 @@ fn changed(name: &ObjectName, object: &Object, outcome: &WasmOutcome, changes: &
         || (outcome.dependencies.grants && changes.reference_grants.any())
 }
 
+/// Resolves a filter; one that has lost its module, as it was when it had one.
 fn resolve(resolver: &mut Resolver<'_>, edges: &Edges, name: &ObjectName, object: &Object) -> WasmOutcome {
+    let missing = || Err(ModuleFailure { why: "the module is not loaded yet".into(), last: None });
+    let module = edges.modules.get(name).cloned().unwrap_or_else(missing);
+    let mut outcome = resolve_version(resolver, edges, name, object, &module);
+    let Err(ModuleFailure { last: Some(last), .. }) = module else { return outcome };
+    if outcome.filter.is_ok() {
+        let before = resolve_version(resolver, edges, name, &last.filter, &Ok(last.digest));
+        outcome.dependencies.add(before.dependencies);
+        outcome.filter = before.filter.or(outcome.filter);
+    }
+    outcome
+}
+
+fn resolve_version(
+    resolver: &mut Resolver<'_>,
+    edges: &Edges,
+    name: &ObjectName,
+    object: &Object,
+    module: &Result<ModuleDigest, ModuleFailure>,
+) -> WasmOutcome {
     let mut found = Dependencies::default();
     let accepted = accept(object);
     let configuration = configuration(resolver.objects, edges, name, object).unwrap_or_else(|why| {
@@ -116,17 +136,13 @@ fn resolve(resolver: &mut Resolver<'_>, edges: &Edges, name: &ObjectName, object
         Bytes::new()
     });
     let services = services(resolver, name, object, &mut found);
-    let module = edges.modules.get(name).cloned().unwrap_or_else(|| {
-        let why = "the module is not loaded yet".into();
-        Err(ModuleFailure { why, last: None })
-    });
     let unresolved = Refusal::merged(found.unresolved.clone());
-    let status = status(object, accepted.as_ref().err(), unresolved.as_ref(), &module);
+    let status = status(object, accepted.as_ref().err(), unresolved.as_ref(), module);
     let filter = match (accepted, unresolved) {
         (Err(why), _) | (Ok(()), Some(why)) => Err(why),
         (Ok(()), None) => Ok(Arc::new(WasmFilter {
             name: name.clone(),
-            module: module.or_else(|failure| failure.last.ok_or(failure.why)),
+            module: module.as_ref().copied().map_err(|failure| failure.why.clone()),
             configuration,
             failure_mode: object.spec.failure_mode,
             time_per_call: object.spec.limits.time_per_call.0,

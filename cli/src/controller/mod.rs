@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use http::StatusCode;
 use portolan_controller::{Health, Identity, Metrics, Options, Settings, set_up_fail_points};
+use portolan_source::Objects;
 use portolan_telemetry::metrics::PROMETHEUS_CONTENT_TYPE;
+use portolan_translate::Reference;
 use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -76,6 +78,12 @@ pub fn run(args: ControllerArgs) -> Result<ExitCode> {
 
 fn options(args: ControllerArgs, metrics: Metrics) -> Options {
     let mut modules = Modules::new(None, Files::Refused);
+    let load = move |objects: &Objects, forbidden: &BTreeSet<Reference>| {
+        let mut outcomes = modules.load(objects, forbidden, &mut BTreeSet::new());
+        // Whether a version before is run on, each gateway's pod knows for itself.
+        outcomes.values_mut().filter_map(|outcome| outcome.as_mut().err()).for_each(|failure| failure.last = None);
+        outcomes
+    };
     Options {
         settings: Settings {
             image: args.gateway_image,
@@ -84,7 +92,7 @@ fn options(args: ControllerArgs, metrics: Metrics) -> Options {
             cluster_role: args.gateway_cluster_role,
         },
         identity: args.pod_namespace.zip(args.pod_name).map(|(namespace, name)| Identity { namespace, name }),
-        modules: Box::new(move |objects, forbidden| modules.load(objects, forbidden, &mut BTreeSet::new())),
+        modules: Box::new(load),
         metrics,
     }
 }

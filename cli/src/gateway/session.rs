@@ -16,7 +16,7 @@ use portolan_source::{
     ObjectName,
     kubernetes::{Complaints, Follower, View, follow},
 };
-use std::{collections::BTreeSet, convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
+use std::{convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long nothing has changed when memory is given back.
@@ -98,10 +98,8 @@ impl Session {
         let failed = filters.filter_map(|one| Some((&one.name, edges.modules.get(&one.name)?.as_ref().err()?)));
         let broken = failed.map(|(name, failure)| format!("WasmFilter {name}: {failure}"));
         self.broken_filters.tell_all(broken.collect());
-        let (translation, failures) =
+        let (_, failures) =
             self.serving.publish(translation, edges, &self.modules, |edges| Known { edges, ..Known::default() });
-        let run: BTreeSet<&ObjectName> = translation.snapshot.wasm_filters.iter().map(|filter| &filter.name).collect();
-        self.modules.keep_last(|name| run.contains(name));
         self.serving.admin().loaded(generations(&view.objects));
         failures.iter().for_each(|error| tracing::error!(%error, "a listener is not served"));
     }

@@ -119,7 +119,7 @@ async fn a_module_that_is_spoilt_leaves_the_one_before_running() {
     assert_eq!(dev.ask(FILTERED).send().await.received("x-wasm"), ["seen"]);
     std::fs::write(dev.manifests().join("f.wasm"), &module(DENY, GO_ON)[..40]).unwrap();
     dev.save_file("more.yaml", &one_rule("more", "backendRefs: [{name: one, port: 8080}]")).await;
-    let told = || async { dev.output().contains("the module that it had before is run on").then_some(()) };
+    let told = || async { dev.output().contains("the version before is run on").then_some(()) };
     crate::support::eventually("said to be spoilt", told).await;
     assert_eq!(dev.ask(FILTERED).send().await.received("x-wasm"), ["seen"]);
     std::fs::write(dev.manifests().join("f.wasm"), module(DENY, GO_ON)).unwrap();

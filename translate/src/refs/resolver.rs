@@ -65,6 +65,18 @@ pub(crate) struct Dependencies {
     pub(crate) unresolved: Vec<Refusal>,
 }
 
+// === impl Dependencies ===
+
+impl Dependencies {
+    /// Hangs on those too; what of them is not resolved is left out.
+    pub(crate) fn add(&mut self, others: Self) {
+        self.services.extend(others.services);
+        self.filters.extend(others.filters);
+        self.grants |= others.grants;
+        self.backends.extend(others.backends);
+    }
+}
+
 // === impl Resolver ===
 
 impl Resolver<'_> {

@@ -4,7 +4,7 @@
 use super::certificates;
 use portolan_translate::{
     Edges, ObjectName, Objects, Reference,
-    edges::{ClientPort, GatewayAddresses, ModuleFailure},
+    edges::{ClientPort, GatewayAddresses, LastModule, ModuleFailure},
     snapshot::Transport,
 };
 use serde::de::DeserializeOwned;
@@ -92,8 +92,12 @@ fn override_edges(edges: &mut Edges, said: &Value) {
     }
     for (filter, result) in entries("modules") {
         let failed = |why: &Value, last| Err(ModuleFailure { why: why.as_str().unwrap().into(), last });
-        let result = match result["failedAfterOne"].as_str() {
-            Some(_) => failed(&result["failedAfterOne"], Some([7; 32])),
+        let result = match result.get("specBefore") {
+            Some(spec) => {
+                let before = serde_json::json!({"metadata": {"name": "before"}, "spec": spec});
+                let filter = Arc::new(serde_json::from_value(before).unwrap());
+                failed(&result["failed"], Some(LastModule { digest: [8; 32], filter }))
+            }
             None if result == "loaded" => Ok([7; 32]),
             None => failed(&result, None),
         };
