@@ -60,18 +60,23 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         return show_cluster(args.output);
     }
     client::block_on(async {
-        let asked = match &args.gateway {
-            Some(gateway) => Asked::Replica(cluster::Replica::of(gateway).await?),
-            None => Asked::Admin(client::address(args.admin, args.state_dir.as_deref())?),
-        };
+        let mut asked = Asked::of(args).await?;
         let mut before = asked.status().await?;
         if args.output == Output::Json {
-            println!("{}", serde_json::to_string_pretty(&before)?);
+            println!("{}", serde_json::to_string_pretty(&asked.json(&before)?)?);
             return Ok(ExitCode::SUCCESS);
         }
         tokio::time::sleep(SAMPLE).await;
         loop {
-            let now = asked.status().await?;
+            let now = match asked.status().await {
+                // The replica may have gone; its numbers say nothing about those of another one.
+                Err(_) if args.watch && args.gateway.is_some() => {
+                    asked = Asked::of(args).await?;
+                    before = asked.status().await?;
+                    before.clone()
+                }
+                now => now?,
+            };
             if args.watch && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
                 print!("\x1b[H\x1b[2J");
             }
@@ -95,6 +100,22 @@ enum Asked {
 }
 
 impl Asked {
+    async fn of(args: &StatusArgs) -> Result<Self> {
+        Ok(match &args.gateway {
+            Some(gateway) => Self::Replica(cluster::Replica::of(gateway).await?),
+            None => Self::Admin(client::address(args.admin, args.state_dir.as_deref())?),
+        })
+    }
+
+    /// A status, with who told it if that was chosen among several.
+    fn json(&self, status: &Status) -> Result<serde_json::Value> {
+        let mut json = serde_json::to_value(status)?;
+        if let Self::Replica(replica) = self {
+            json["replica"] = replica.name().into();
+        }
+        Ok(json)
+    }
+
     async fn status(&self) -> Result<Status> {
         match self {
             Self::Admin(address) => client::get(*address, "/status").await,

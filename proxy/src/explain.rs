@@ -116,7 +116,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
     let namespace = question.from.as_deref().unwrap_or("default");
     let mut explanation = Explanation { request, ..Explanation::default() };
     let Some(port) = find_port(snapshot, &connect_to, &host, port, tls, namespace) else {
-        explanation.outcome = format!("nothing listens on port {port} for {host}; {}", listened_on(snapshot));
+        let scheme = if tls { "https" } else { "http" };
+        explanation.outcome = format!("nothing listens for {scheme} on port {port}; {}", listened_on(snapshot));
         return Ok(explanation);
     };
     explanation.bind = Some(port.bind);
@@ -132,13 +133,22 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
 
 /// The ports of Gateways that clients can reach, for people.
 fn listened_on(snapshot: &Snapshot) -> String {
-    let of_gateways = snapshot.ports.iter().filter(|port| matches!(port.parent, ParentId::Gateway(_)));
-    let numbers: BTreeSet<u16> = of_gateways.map(|port| port.client_port).collect();
-    if numbers.is_empty() {
+    let ports = snapshot.ports.iter().filter_map(|port| {
+        let protocol = match &port.kind {
+            PortKind::Http(_) => "HTTP",
+            PortKind::Tls(_) => "HTTPS or TLS",
+            PortKind::Tcp(..) => "TCP",
+            PortKind::Udp(..) => "UDP",
+            PortKind::Frontend(_) => return None,
+        };
+        Some((port.client_port, protocol))
+    });
+    let ports: BTreeSet<_> = ports.collect();
+    if ports.is_empty() {
         return "no Gateway has a port that is listened on".to_owned();
     }
-    let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
-    format!("Gateways have the ports {}", numbers.join(", "))
+    let ports: Vec<String> = ports.iter().map(|(port, protocol)| format!("{port} ({protocol})")).collect();
+    format!("Gateways have {}", ports.join(", "))
 }
 
 /// The port that a client would reach: by address, by the name of a Service, or by a listener's host name.

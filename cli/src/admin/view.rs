@@ -13,7 +13,10 @@ use portolan_translate::{
     statuses::{ROUTE_KINDS, Reported},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// A snapshot as JSON.
 pub fn snapshot(published: &Published) -> serde_json::Value {
@@ -173,7 +176,11 @@ pub fn explained(snapshot: &Snapshot, statuses: &Statuses, question: &Question) 
             "Gateway" | "ListenerSet" => unheard,
             kind => problem.condition.type_ == "Accepted" && ROUTE_KINDS.iter().any(|route| route.as_str() == kind),
         };
-        explanation.not_accepted = statuses.problems().filter(keeps_out).map(|problem| problem.to_string()).collect();
+        // One fault is often told by several conditions of an object.
+        let mut told = BTreeSet::new();
+        let faults = statuses.problems().filter(keeps_out);
+        let faults = faults.filter(|one| told.insert((one.object, one.part.to_string(), &one.condition.message)));
+        explanation.not_accepted = faults.map(|fault| fault.to_string()).collect();
     }
     Ok(explanation)
 }

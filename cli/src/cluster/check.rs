@@ -8,7 +8,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::ListParams};
-use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE};
+use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE, pods_of};
 use portolan_crds::{Condition, GATEWAY_GROUP, Gateway, PORTOLAN_GROUP, common::ParentReference};
 use portolan_source::{Kind, kubernetes::View};
 use portolan_translate::{ObjectName, is_supported_bundle, objects::Store, statuses::Reported};
@@ -277,7 +277,6 @@ fn orphans(view: &View) -> Vec<Finding> {
 
 /// What to do about a condition.
 fn advice(reported: &Reported<'_>) -> String {
-    let ObjectName { namespace, name } = reported.object;
     let says = |words: &str| reported.condition.message.contains(words);
     let advice = match (reported.condition.type_.as_str(), reported.condition.reason.as_str()) {
         (_, "AddressNotAssigned") => {
@@ -285,9 +284,9 @@ fn advice(reported: &Reported<'_>) -> String {
              at one address gives HTTPS listeners none: http3: Disabled in a GatewayConfig"
         }
         (_, "AddressNotUsable") => "ask for an address of the load balancer's pools, or for none",
-        ("Programmed", "Pending") => {
-            let pods = format!("-n {namespace} -l gateway.networking.k8s.io/gateway-name={name}");
-            return format!("kubectl describe pods {pods} says what keeps its pods");
+        ("Programmed", "Pending") if reported.kind == "Gateway" => {
+            let (namespace, pods) = (&reported.object.namespace, pods_of(reported.object));
+            return format!("kubectl describe pods -n {namespace} -l {pods} says what keeps its pods");
         }
         ("Programmed", "Invalid") if says("would have the names") => "name one of the two Gateways otherwise",
         // The message names both ways out.
@@ -296,7 +295,10 @@ fn advice(reported: &Reported<'_>) -> String {
             "the message names what is wrong: a listener, or the GatewayConfig that parametersRef names"
         }
         (_, "FilterNotFound") => "make the WasmFilter in the route's namespace, or name another one",
-        (_, "ModuleNotLoaded") => "put a module that loads where the WasmFilter's spec.module says",
+        (_, "ModuleNotLoaded") if says("may not be read") => {
+            "let the controller read its ConfigMap: rbac.secretNamespaces in the chart's values names the namespaces"
+        }
+        (_, "ModuleNotLoaded") => "name a ConfigMap with a module that loads, and its SHA-256 if spec.module gives one",
         (_, "RefNotPermitted") => "make a ReferenceGrant in the namespace that is referred to",
         (_, "BackendNotFound") => "name a Service that exists, with one of its ports",
         (_, "InvalidCertificateRef") if says("does not exist") => "make the Secret, or name another one",

@@ -39,9 +39,14 @@ impl Replica {
         Ok(Self { pods, namespace: namespace.to_owned(), name, ready: ready.len() })
     }
 
+    /// Its namespace and name.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
     /// What it says at a path of its admin port.
     pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let pod = format!("{}/{}", self.namespace, self.name);
+        let pod = self.name();
         let forwarded = self.pods.portforward(&self.name, &[PORT]).await;
         let mut forwarded = forwarded.with_context(|| format!("cannot reach the admin port of the pod {pod}"))?;
         let stream = forwarded.take_stream(PORT).context("the API server forwarded no port")?;
@@ -51,7 +56,7 @@ impl Replica {
 
 impl fmt::Display for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)?;
+        f.write_str(&self.name())?;
         if self.ready > 1 { write!(f, ", one of {} that are ready", self.ready) } else { Ok(()) }
     }
 }

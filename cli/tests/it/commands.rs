@@ -75,10 +75,18 @@ async fn explain_says_why_nothing_listens_and_which_ports_there_are() {
     let dev = Dev::start([gateway("web", &listeners), echo("one"), served]).await;
     let told = dev.portolan(&["explain", "https://a.test:8443/"]);
     assert_eq!(told.code, 1, "{}", told.text);
-    for words in ["nothing listens on port 8443", "the ports 8080", "rejected", "listener https", "refer to Secret far"]
-    {
+    for words in [
+        "nothing listens for https on port 8443",
+        "Gateways have 8080 (HTTP)",
+        "rejected",
+        "listener https",
+        "refer to Secret far",
+    ] {
         assert!(told.text.contains(words), "{words:?} is missing:\n{}", told.text);
     }
+    assert_eq!(told.text.matches("refer to Secret far").count(), 1, "one fault is told once: {}", told.text);
+    let told = dev.portolan(&["explain", "https://a.test:8080/"]);
+    assert!(told.text.contains("nothing listens for https on port 8080"), "{}", told.text);
 }
 
 #[tokio::test]

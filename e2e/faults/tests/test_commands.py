@@ -53,6 +53,7 @@ class Commands(World):
         self.assertEqual(routes[f"{self.namespace}/web"]["accepted"], "True")
         self.assertIn("GATEWAY", portolan(self.cluster, "status", "--cluster").stdout)
         replica = json.loads(portolan(self.cluster, "status", "--gateway", f"{self.namespace}/web", "--output", "json").stdout)
+        self.assertTrue(replica["replica"].startswith(f"{self.namespace}/web-"), replica["replica"])
         named = portolan(self.cluster, "status", "--gateway", f"{self.namespace}/web").stdout
         self.assertRegex(named, rf"^replica {self.namespace}/web-\S+, one of 2 that are ready\n")
         self.assertEqual([port["parent"] for port in replica["ports"]], [f"Gateway {self.namespace}/web"] * len(replica["ports"]))
