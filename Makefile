@@ -2,6 +2,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
+# What is built is looked for in target/, whatever the caller has cargo do elsewhere.
+unexport CARGO_TARGET_DIR
+
 .PHONY: help deps filters demo test lint e2e release bench fuzz crds cluster-deps cluster-up cluster-down cluster-status conformance faults strict
 
 help: ## List the targets
