@@ -60,21 +60,16 @@ impl Modules {
     ) -> ModuleOutcomes {
         let mut outcomes = ModuleOutcomes::new();
         for (name, filter) in &objects.wasm_filters {
-            let outcome = match self.load_one(name, filter, objects, forbidden) {
+            let loaded = self.load_one(name, filter, objects, forbidden);
+            let outcome =
+                loaded.map_err(|why| ModuleFailure { why, last: self.before(name, filter, objects, forbidden) });
+            match &outcome {
                 Ok(digest) => {
-                    self.last.insert(name.clone(), LastModule { digest, filter: filter.clone() });
-                    Ok(digest)
+                    self.last.insert(name.clone(), LastModule { digest: *digest, filter: filter.clone() });
                 }
-                Err(why) => {
-                    let gone = config_map_of(name, filter).is_some_and(|named| {
-                        !objects.config_maps.contains_key(&named) && !forbidden.contains(&Reference::ConfigMap(named))
-                    });
-                    let last = self.last.get(name).filter(|last| !gone && may_run_on(last, filter)).cloned();
-                    Err(ModuleFailure { why, last })
+                Err(failure) => {
+                    notes.insert(format!("WasmFilter {name}: {failure}"));
                 }
-            };
-            if let Err(failure) = &outcome {
-                notes.insert(format!("WasmFilter {name}: {failure}"));
             }
             outcomes.insert(name.clone(), outcome);
         }
@@ -88,6 +83,21 @@ impl Modules {
     /// The modules that compiled.
     pub fn compiled(&self) -> impl Iterator<Item = (ModuleDigest, Arc<Module>)> {
         self.compiled.iter().filter_map(|(digest, module)| Some((*digest, module.as_ref().ok()?.clone())))
+    }
+
+    /// The version of a filter that may be run on while its module is not to be had.
+    fn before(
+        &self,
+        name: &ObjectName,
+        filter: &WasmFilter,
+        objects: &Objects,
+        forbidden: &BTreeSet<Reference>,
+    ) -> Option<LastModule> {
+        let is_deleted = |named: ObjectName| {
+            !objects.config_maps.contains_key(&named) && !forbidden.contains(&Reference::ConfigMap(named))
+        };
+        let last = self.last.get(name).filter(|last| may_run_on(last, filter));
+        last.filter(|_| !config_map_of(name, filter).is_some_and(is_deleted)).cloned()
     }
 
     fn load_one(

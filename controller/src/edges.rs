@@ -58,31 +58,8 @@ pub fn edges(
     let mut gateways = BTreeMap::new();
     for (name, question) in questions {
         let Some(gateway) = objects.gateways.get(name) else { continue };
-        let names = Names::of(name, &gateway.spec.gateway_class_name);
-        let mut given = Given::default();
-        // Of one whose names another one has, nothing runs.
-        if !known.taken.contains_key(name) {
-            services(objects, name, gateway).for_each(|service| given.add(service));
-        }
-        let Given { addresses: assigned, hostnames } = given;
-        let (mut awaited, mut unusable) = (Vec::new(), Vec::new());
-        for missing in missing(gateway, &assigned) {
-            match patience(objects, name, &names, &missing, known.now) {
-                Patience::Over => unusable.push((missing, NOT_GIVEN.to_owned())),
-                Patience::Service => awaited.push(missing),
-                Patience::Time => {
-                    wait = true;
-                    awaited.push(missing);
-                }
-            }
-        }
-        let refused = match known.taken.get(name) {
-            Some(owner) => Some(format!("what runs for it would have the names of what runs for the Gateway {owner}")),
-            None => known.refusals.get(&(name.namespace.to_string(), names.label)).cloned(),
-        };
-        let running = !assigned.is_empty() || !hostnames.is_empty();
-        let replicas = verdict(question, known.answers);
-        let addresses = GatewayAddresses { assigned, hostnames, awaited, unusable, refused, replicas, running };
+        let (addresses, waiting) = addresses(objects, name, gateway, question, &known);
+        wait |= waiting;
         gateways.insert(name.clone(), addresses);
     }
     let (bundles, bundles_unseen) = match known.versions {
@@ -101,6 +78,41 @@ pub fn edges(
         ..Edges::default()
     };
     (edges, wait)
+}
+
+/// What is known of a Gateway's addresses, and whether time alone may change that.
+fn addresses(
+    objects: &Objects,
+    name: &ObjectName,
+    gateway: &Gateway,
+    question: &Question,
+    known: &Known<'_>,
+) -> (GatewayAddresses, bool) {
+    let names = Names::of(name, &gateway.spec.gateway_class_name);
+    let mut given = Given::default();
+    // Of one whose names another one has, nothing runs.
+    if !known.taken.contains_key(name) {
+        services(objects, name, gateway).for_each(|service| given.add(service));
+    }
+    let Given { addresses: assigned, hostnames } = given;
+    let (mut awaited, mut unusable, mut wait) = (Vec::new(), Vec::new(), false);
+    for missing in missing(gateway, &assigned) {
+        match patience(objects, name, &names, &missing, known.now) {
+            Patience::Over => unusable.push((missing, NOT_GIVEN.to_owned())),
+            Patience::Service => awaited.push(missing),
+            Patience::Time => {
+                wait = true;
+                awaited.push(missing);
+            }
+        }
+    }
+    let refused = match known.taken.get(name) {
+        Some(owner) => Some(format!("what runs for it would have the names of what runs for the Gateway {owner}")),
+        None => known.refusals.get(&(name.namespace.to_string(), names.label)).cloned(),
+    };
+    let running = !assigned.is_empty() || !hostnames.is_empty();
+    let replicas = verdict(question, known.answers);
+    (GatewayAddresses { assigned, hostnames, awaited, unusable, refused, replicas, running }, wait)
 }
 
 /// Whether a Gateway is of a class of ours.

@@ -133,17 +133,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
 
 /// The ports of Gateways that clients can reach, for people.
 fn listened_on(snapshot: &Snapshot) -> String {
-    let ports = snapshot.ports.iter().filter_map(|port| {
-        let protocol = match &port.kind {
-            PortKind::Http(_) => "HTTP",
-            PortKind::Tls(_) => "HTTPS or TLS",
-            PortKind::Tcp(..) => "TCP",
-            PortKind::Udp(..) => "UDP",
-            PortKind::Frontend(_) => return None,
-        };
-        Some((port.client_port, protocol))
-    });
-    let ports: BTreeSet<_> = ports.collect();
+    let of_gateways = snapshot.ports.iter().filter(|port| matches!(port.parent, ParentId::Gateway(_)));
+    let ports: BTreeSet<_> = of_gateways.map(|port| (port.client_port, protocol(port))).collect();
     if ports.is_empty() {
         return "no Gateway has a port that is listened on".to_owned();
     }

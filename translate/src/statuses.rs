@@ -11,7 +11,11 @@ use portolan_crds::{
     wasm_filter::WasmFilterStatus,
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 /// Statuses of one kind by object.
 pub type StatusMap<T> = BTreeMap<ObjectName, Arc<T>>;
@@ -184,6 +188,16 @@ impl Reported<'_> {
     pub fn is_problem(&self) -> bool {
         is_problem(self.condition)
     }
+}
+
+/// Each fault once: one is often told by several conditions of an object.
+pub fn distinct<'a>(problems: impl Iterator<Item = Reported<'a>>) -> impl Iterator<Item = Reported<'a>> {
+    let mut told = BTreeSet::new();
+    problems.filter(move |reported| {
+        let Condition { type_, message, .. } = reported.condition;
+        let words = if message.is_empty() { type_ } else { message };
+        told.insert((reported.kind, reported.object, reported.part.to_string(), words))
+    })
 }
 
 /// Whether a condition tells of something wrong: one that should hold does not, or one that should not does.

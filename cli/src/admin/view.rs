@@ -10,13 +10,10 @@ use portolan_telemetry::metrics::{Registry, Summary};
 use portolan_translate::{
     ObjectName, Snapshot, Statuses,
     snapshot::{Port, percent_decoded},
-    statuses::{ROUTE_KINDS, Reported},
+    statuses::{ROUTE_KINDS, Reported, distinct},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// A snapshot as JSON.
 pub fn snapshot(published: &Published) -> serde_json::Value {
@@ -176,10 +173,7 @@ pub fn explained(snapshot: &Snapshot, statuses: &Statuses, question: &Question) 
             "Gateway" | "ListenerSet" => unheard,
             kind => problem.condition.type_ == "Accepted" && ROUTE_KINDS.iter().any(|route| route.as_str() == kind),
         };
-        // One fault is often told by several conditions of an object.
-        let mut told = BTreeSet::new();
-        let faults = statuses.problems().filter(keeps_out);
-        let faults = faults.filter(|one| told.insert((one.object, one.part.to_string(), &one.condition.message)));
+        let faults = distinct(statuses.problems().filter(keeps_out));
         explanation.not_accepted = faults.map(|fault| fault.to_string()).collect();
     }
     Ok(explanation)

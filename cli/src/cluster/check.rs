@@ -9,9 +9,13 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::ListParams};
 use portolan_controller::{BUNDLE_VERSION, CONTROLLER_NAME, LEASE, pods_of};
-use portolan_crds::{Condition, GATEWAY_GROUP, Gateway, PORTOLAN_GROUP, common::ParentReference};
+use portolan_crds::{GATEWAY_GROUP, Gateway, PORTOLAN_GROUP, common::ParentReference};
 use portolan_source::{Kind, kubernetes::View};
-use portolan_translate::{ObjectName, is_supported_bundle, objects::Store, statuses::Reported};
+use portolan_translate::{
+    ObjectName, is_supported_bundle,
+    objects::Store,
+    statuses::{Reported, distinct},
+};
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt};
 
@@ -210,15 +214,7 @@ fn classes(view: &View) -> Vec<Finding> {
 fn objects(view: &View) -> Vec<Finding> {
     let statuses = ours(view);
     let mut all = Vec::new();
-    // One fault is often told by several conditions of an object.
-    let mut told = BTreeSet::new();
-    for reported in statuses.problems() {
-        let Condition { type_, message, .. } = reported.condition;
-        let words = if message.is_empty() { type_ } else { message };
-        if told.insert((reported.kind, reported.object, reported.part.to_string(), words)) {
-            all.push(problem(reported.to_string(), advice(&reported)));
-        }
-    }
+    all.extend(distinct(statuses.problems()).map(|reported| problem(reported.to_string(), advice(&reported))));
     all.extend(classless(view));
     all.extend(orphans(view));
     let unreadable = view.unreadable.iter();
@@ -295,17 +291,14 @@ fn advice(reported: &Reported<'_>) -> String {
             "the message names what is wrong: a listener, or the GatewayConfig that parametersRef names"
         }
         (_, "FilterNotFound") => "make the WasmFilter in the route's namespace, or name another one",
-        (_, "ModuleNotLoaded") if says("may not be read") => {
-            "let the controller read its ConfigMap: rbac.secretNamespaces in the chart's values names the namespaces"
-        }
-        (_, "ModuleNotLoaded") => "name a ConfigMap with a module that loads, and its SHA-256 if spec.module gives one",
         (_, "RefNotPermitted") => "make a ReferenceGrant in the namespace that is referred to",
         (_, "BackendNotFound") => "name a Service that exists, with one of its ports",
         (_, "InvalidCertificateRef") if says("does not exist") => "make the Secret, or name another one",
-        (_, "InvalidCertificateRef") if says("may not be read") => {
+        (_, "InvalidCertificateRef" | "ModuleNotLoaded") if says("may not be read") => {
             "add its namespace to rbac.secretNamespaces in the chart's values"
         }
         (_, "InvalidCertificateRef") => "the Secret must be of the type kubernetes.io/tls, with tls.crt and tls.key",
+        (_, "ModuleNotLoaded") => "name a ConfigMap with a module that loads, and its SHA-256 if spec.module gives one",
         (_, "InvalidParameters") => "make the GatewayConfig, or name another one",
         (_, "NoMatchingListenerHostname") => "a host name of the route must match one of the listener's",
         (_, "NotAllowedByListeners") => "allow the route's namespace and kind in the listener's allowedRoutes",

@@ -52,6 +52,7 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
     by_age.sort_by_key(|(name, gateway)| (created(&gateway.metadata), *name));
     for (name, object) in by_age {
         let class_name = &object.spec.gateway_class_name;
+        let config = gateway_config(objects, name, object);
         // Who is not told how to run a Gateway leaves it as it is, if it runs.
         let (unknown, unsupported) = match class(objects, edges, class_name) {
             Class::Foreign => {
@@ -67,7 +68,7 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
                 let message = format!("GatewayClass {class_name} is not accepted: {}", why.message);
                 (Some(refusal("Invalid", message)), None)
             }
-            Class::Ours => (parameters::refused(objects, name, object), addresses::unsupported(object)),
+            Class::Ours => (parameters::refused(objects, name, object, &config), addresses::unsupported(object)),
         };
         let mut references = Vec::new();
         let (client_certificate, unresolved) = tls.client_certificate(name, object, &mut references);
@@ -89,7 +90,7 @@ fn add_gateways(all: &mut Gateways, tls: &mut TlsInputs<'_>, edges: &Edges) {
             refused,
             client_certificate,
             unresolved,
-            http3: gateway_config(objects, name, object).http3.unwrap_or_default() == Http3::Enabled,
+            http3: config.http3.unwrap_or_default() == Http3::Enabled,
             insecure_fallback: insecure_fallback(object),
             references,
             listeners: Vec::new(),

@@ -31,14 +31,19 @@ pub(super) fn of_class(objects: &Objects, class: &GatewayClass) -> Result<Gatewa
     config(objects, "spec.parametersRef", &reference.group, &reference.kind, &name)
 }
 
-/// Why a Gateway cannot be run as its own GatewayConfig says, and its class's.
-pub(super) fn refused(objects: &Objects, name: &ObjectName, gateway: &Gateway) -> Option<Refusal> {
+/// Why a Gateway cannot be run as its own GatewayConfig says, and with its class's, as [`gateway_config`] does.
+pub(super) fn refused(
+    objects: &Objects,
+    name: &ObjectName,
+    gateway: &Gateway,
+    merged: &GatewayConfigSpec,
+) -> Option<Refusal> {
     if let Err(why) = of_gateway(objects, name, gateway) {
         return Some(why);
     }
     let why = "spec.infrastructure.parametersRef: with the GatewayConfig of the class, autoscaling goes by the use of \
                cpu, but resources ask for none";
-    gateway_config(objects, name, gateway).autoscales_without_cpu().then(|| refusal("InvalidParameters", why))
+    merged.autoscales_without_cpu().then(|| refusal("InvalidParameters", why))
 }
 
 /// What a Gateway itself says; an error if that cannot be found.
