@@ -28,7 +28,7 @@ def install(cluster: Cluster, binary: Path, crds: Path, progress: Progress) -> N
     lifecycle.kubectl(cluster, "apply", "--server-side", "--kustomize", crds)
     helm(cluster, "upgrade", "--install", "portolan-crds", CHARTS / "portolan-crds")
     helm(cluster, "upgrade", "--install", "portolan", CHARTS / "portolan",
-         "--set", f"image.repository={IMAGE},image.tag={tag},image.pullPolicy=Never",
+         "--set-string", f"image.repository={IMAGE},image.tag={tag},image.pullPolicy=Never",
          # Dozens of gateways run at once on two small nodes.
          "--set", "gatewayClass.config.resources.requests.cpu=10m,gatewayClass.config.resources.requests.memory=32Mi", "--wait", "--timeout", "90s")
     log = cluster.own(NODES[0]) / "kubelet.log"
